@@ -1,0 +1,1 @@
+"""Machine-learning-engineering checklists as pytest items."""

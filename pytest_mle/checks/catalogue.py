@@ -1,0 +1,32 @@
+"""The built-in checks by name; a module is imported only when its check is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pytest_mle.checks.declaration import declaration_of
+
+if TYPE_CHECKING:
+    from pytest_mle.records.check import CheckDeclaration
+
+BUILT_IN = {
+    "acceptance_criteria_met": "pytest_mle.checks.traceability.acceptance_criteria_met",
+    "adversarial_fgsm": "pytest_mle.checks.robustness.adversarial_fgsm",
+    "adversarial_pgd": "pytest_mle.checks.robustness.adversarial_pgd",
+    "classification_quality": "pytest_mle.checks.classification.classification_quality",
+    "dataset_integrity": "pytest_mle.checks.data.dataset_integrity",
+    "detection_quality": "pytest_mle.checks.detection.detection_quality",
+    "input_drift": "pytest_mle.checks.drift.input_drift",
+    "latency_profile": "pytest_mle.checks.resources.latency_profile",
+    "model_size": "pytest_mle.checks.resources.model_size",
+    "quantization_accuracy_drop": "pytest_mle.checks.deployment.quantization_accuracy_drop",
+    "requirements_traceability": "pytest_mle.checks.traceability.requirements_traceability",
+    "training_convergence": "pytest_mle.checks.training.training_convergence",
+}
+
+
+def built_in_check(name: str) -> CheckDeclaration | None:
+    """Return the declaration of a built-in check, or None if there is none of that name."""
+    module = BUILT_IN.get(name)
+    return None if module is None else declaration_of(getattr(import_module(module), name))

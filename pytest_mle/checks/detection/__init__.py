@@ -1,0 +1,1 @@
+"""Checks of object detectors, and the numeric core that they share."""

@@ -1,0 +1,1 @@
+"""What checks examine: data sets, models, training logs, predictions."""

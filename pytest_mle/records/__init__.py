@@ -1,0 +1,1 @@
+"""Frozen data that every layer shares; no files, no frameworks, no pytest."""
