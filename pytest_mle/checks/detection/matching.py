@@ -77,7 +77,7 @@ class TrueBoxes:
     image_index
         ``(object,)`` position of the image in the data set.
     ignored
-        ``(object,)``: neither a hit nor a miss; one detection that matches it is no false alarm either. None: no object.
+        ``(object,)``: neither a hit nor a miss, and one detection that matches it is no false alarm. None: no object.
     crowd
         ``(object,)``: a region with several objects, implies ``ignored``. It takes any number of detections, and its
         overlap is intersection / detection area instead of the intersection over union. None: no object.
@@ -100,7 +100,7 @@ class TrueBoxes:
     def __post_init__(self) -> None:
         boxes = _checked_boxes(self.boxes, "ground truth")
         size = boxes[:, 2:] - boxes[:, :2]
-        _refuse((size <= 0).any(axis=1), "ground truth", "a box without area", boxes)
+        _refuse(np.any(size <= 0, axis=1), "ground truth", "has no area", boxes)
         object.__setattr__(self, "boxes", boxes)
         for name in ("labels", "image_index"):
             column = _checked_integers(getattr(self, name), len(boxes), f"ground truth: {name}")
@@ -216,8 +216,8 @@ def match_detections(
 
     The rules are those of ``pycocotools.cocoeval.COCOeval`` for boxes. A detection takes the object with the highest
     IoU that is still free and reaches the threshold, of equal ones the last; an ignored object only if no other one
-    does. What matches an ignored object is ignored, and so is an unmatched detection whose area is out of range. Objects
-    out of the area range are ignored. Equal scores keep the order given.
+    does. What matches an ignored object is ignored, and so is an unmatched detection whose area is out of range.
+    Objects out of the area range are ignored. Equal scores keep the order given.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def match_detections(
     labels = _evaluated_classes(classes, detected, truth)
     for boxes, name in ((detected, "detected boxes"), (truth, "ground truth")):
         outside = (boxes.image_index < 0) | (boxes.image_index >= image_count)
-        _refuse(outside, f"{name}: image_index", f"not in 0..{image_count - 1}", boxes.image_index)
+        _refuse(outside, f"{name}: image_index", f"is not in 0..{image_count - 1}", boxes.image_index)
     truth_ignored = _ignored_objects(truth, area_range)
 
     groups = _Groups.form(detected, truth, truth_ignored, labels, max_detections)
@@ -388,7 +388,7 @@ def _overlap_blocks(
         detection = np.repeat(np.arange(start, stop), block_count)
         shift = first[start:stop] - (pairs_before[start:stop] - pairs_before[start])
         position = np.arange(len(detection)) + np.repeat(shift, block_count)
-        yield _overlapping(boxes, objects, crowd, detection, position, smallest)
+        yield _overlapping(boxes, objects, crowd, detection, position, smallest=smallest)
         start = max(stop, 1)
 
 
@@ -398,6 +398,7 @@ def _overlapping(
     crowd: Booleans,
     detection: Integers,
     position: Integers,
+    *,
     smallest: float,
 ) -> tuple[Integers, Integers, Floats]:
     """Return the pairs whose overlap is at least ``smallest``: IoU, for a crowd intersection / detection area."""
@@ -526,7 +527,7 @@ def _evaluated_classes(classes: Sequence[int] | None, detected: DetectedBoxes, t
         return np.unique(np.concatenate((detected.labels, truth.labels)))
     labels = np.unique(np.asarray(classes, dtype=np.int64))
     for boxes, name in ((detected, "detected boxes"), (truth, "ground truth")):
-        _refuse(~np.isin(boxes.labels, labels), f"{name}: labels", f"not one of {labels.tolist()}", boxes.labels)
+        _refuse(~np.isin(boxes.labels, labels), f"{name}: labels", f"is not one of {labels.tolist()}", boxes.labels)
     return labels
 
 
@@ -563,8 +564,10 @@ def _checked_boxes(values: ArrayLike, name: str) -> Floats:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         message = f"{name}: boxes must have shape (box, 4) as x1 y1 x2 y2, got {boxes.shape}"
         raise ValueError(message)
-    _refuse(~np.isfinite(boxes).all(axis=1), name, "a box that is not finite", boxes)
-    _refuse((boxes[:, 2:] < boxes[:, :2]).any(axis=1), name, "x2 < x1 or y2 < y1 (give corners, not sizes)", boxes)
+    _refuse(np.any(~np.isfinite(boxes), axis=1), name, "is not finite", boxes)
+    _refuse(
+        np.any(boxes[:, 2:] < boxes[:, :2], axis=1), name, "has x2 < x1 or y2 < y1 (give corners, not sizes)", boxes
+    )
     return boxes
 
 
@@ -572,7 +575,7 @@ def _checked_column(values: ArrayLike, length: int, name: str) -> Floats:
     """Return a column as float64 after checking shape and finiteness."""
     column = np.asarray(values, dtype=np.float64)
     _check_length(column.shape, length, name)
-    _refuse(~np.isfinite(column), name, "a value that is not finite", column)
+    _refuse(~np.isfinite(column), name, "is not finite", column)
     return column
 
 
@@ -610,5 +613,5 @@ def _refuse(offenders: Booleans, name: str, problem: str, values: NDArray[np.gen
     rows = np.flatnonzero(offenders)
     if len(rows):
         first = int(rows[0])
-        message = f"{name}: row {first} has {problem}: {values[first].tolist()} ({len(rows)} such rows)"
+        message = f"{name}: row {first} {problem}: {values[first].tolist()} ({len(rows)} such rows)"
         raise ValueError(message)
