@@ -1,0 +1,1 @@
+"""Robustness: what small changes of the input do to the predictions."""
