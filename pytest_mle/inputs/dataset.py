@@ -97,10 +97,17 @@ class Dataset(Protocol):
         """Positions of these samples in the whole data set (``arange`` unless it is a slice)."""
         ...
 
+    def sequence_ids(self) -> NDArray[np.int64]:
+        """Return a cluster number a sample, shape ``(sample,)``: equal for samples that are not independent.
+
+        Frames of one sequence share a number; a sample of which no sequence is known is a cluster of its own.
+        """
+        ...
+
     def select(self, where: tuple[Condition, ...]) -> Dataset:
         """Return the slice: images by their attributes, objects outside become ignore regions.
 
         Raises :class:`~pytest_mle.errors.InputError` for an attribute that neither images nor objects have (naming the
-        closest ones).
+        closest ones), :class:`~pytest_mle.errors.NotMeasurableError` if no sample is left.
         """
         ...
