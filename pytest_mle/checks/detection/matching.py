@@ -272,9 +272,13 @@ def match_detections(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Groups:
-    """Input rows sorted by image and class; detections then by falling score, objects with the ignored ones last."""
+    """Input rows sorted by image and class; detections then by falling score, objects with the ignored ones last.
+
+    ``detection_position`` is the position of a detection by score among all of them.
+    """
 
     detections: Integers
+    detection_position: Integers
     detection_key: Integers
     detection_rank: Integers
     objects: Integers
@@ -290,9 +294,12 @@ class _Groups:
         labels: Integers,
         max_detections: int,
     ) -> _Groups:
-        key = detected.image_index * len(labels) + np.searchsorted(labels, detected.labels)
-        order = np.lexsort((-detected.scores, key))
-        key = key[order]
+        by_score = _by_score(detected)
+        position = np.empty(len(by_score), dtype=np.int64)
+        position[by_score] = np.arange(len(by_score))
+        label = np.searchsorted(labels, detected.labels)
+        # Positions by score are unique, so sorting plain integers orders by two columns at once (ten times faster).
+        key, position = _sorted_by(detected.image_index * len(labels) + label, position)
         first_of_group = np.flatnonzero(np.diff(key, prepend=-1))
         group_size = np.diff(first_of_group, append=len(key))
         rank = np.arange(len(key)) - np.repeat(first_of_group, group_size)
@@ -301,13 +308,42 @@ class _Groups:
         object_key = truth.image_index * len(labels) + np.searchsorted(labels, truth.labels)
         object_order = np.argsort(object_key * 2 + truth_ignored, kind="stable")
         return cls(
-            detections=order[kept],
+            detections=by_score[position[kept]],
+            detection_position=position[kept],
             detection_key=key[kept],
             detection_rank=rank[kept],
             objects=object_order,
             object_key=object_key[object_order],
             class_count=len(labels),
         )
+
+
+def _by_score(detected: DetectedBoxes) -> Integers:
+    """Return the rows by falling score; equal scores by image, then as given."""
+    if np.all(detected.image_index[1:] >= detected.image_index[:-1]):
+        return np.argsort(-detected.scores, kind="stable")
+    return np.lexsort((detected.image_index, -detected.scores))
+
+
+def _sorted_by(key: Integers, position: Integers) -> tuple[Integers, Integers]:
+    """Sort unique positions by key, then by themselves; return both columns."""
+    both = np.sort(key * len(position) + position)
+    sorted_key, sorted_position = np.divmod(both, max(len(position), 1))
+    return sorted_key, sorted_position
+
+
+def _order_of_positions(position: Integers, end: int) -> Integers:
+    """Return the order in which unique positions below ``end`` rise."""
+    entry = np.full(end, -1, dtype=np.int64)
+    entry[position] = np.arange(len(position))
+    return entry[entry >= 0]
+
+
+def _stable_order(key: Integers) -> Integers:
+    """Return the stable order of numbers from 0 on; small ones as 16 bit, which numpy sorts in linear time."""
+    if key.max(initial=0) <= np.iinfo(np.uint16).max:
+        return np.argsort(key.astype(np.uint16), kind="stable")
+    return np.argsort(key, kind="stable")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -349,7 +385,7 @@ def _candidate_pairs(
     choice = np.arange(len(detection)) - np.repeat(first_of_detection, candidates)
 
     step = groups.detection_rank[detection] * (choice.max(initial=0) + 1) + choice
-    order = np.argsort(step, kind="stable")
+    order = _stable_order(step)
     step_bounds = np.append(np.flatnonzero(np.diff(step[order], prepend=-1)), len(step))
     reached = np.searchsorted(reachable, overlap[order], side="right")
     # bits_below[n] has the n lowest bits set.
@@ -376,8 +412,8 @@ def _overlap_blocks(
     first = np.searchsorted(groups.object_key, groups.detection_key, side="left")
     count = np.searchsorted(groups.object_key, groups.detection_key, side="right") - first
     pairs_before = np.append(0, np.cumsum(count))
-    boxes = np.ascontiguousarray(detected.boxes[groups.detections].T)
-    objects = np.ascontiguousarray(truth.boxes[groups.objects].T)
+    boxes = _corners_and_area(detected.boxes[groups.detections])
+    objects = _corners_and_area(truth.boxes[groups.objects])
     crowd = crowd[groups.objects]
     start = 0
     # At least once, so that there is something to concatenate.
@@ -404,19 +440,27 @@ def _overlapping(
     """Return the pairs whose overlap is at least ``smallest``: IoU, for a crowd intersection / detection area."""
     width = np.minimum(boxes[2][detection], objects[2][position])
     width -= np.maximum(boxes[0][detection], objects[0][position])
-    touching = width > 0
+    touching = np.flatnonzero(width > 0)
     detection, position, width = detection[touching], position[touching], width[touching]
     height = np.minimum(boxes[3][detection], objects[3][position])
     height -= np.maximum(boxes[1][detection], objects[1][position])
-    touching = height > 0
-    detection, position, width, height = detection[touching], position[touching], width[touching], height[touching]
+    touching = np.flatnonzero(height > 0)
+    detection, position = detection[touching], position[touching]
 
-    intersection = width * height
-    detection_area = _areas(boxes)[detection]
-    union = detection_area + _areas(objects)[position] - intersection
+    intersection = width[touching] * height[touching]
+    detection_area = boxes[4][detection]
+    union = detection_area + objects[4][position] - intersection
     overlap = intersection / np.where(crowd[position], detection_area, union)
     enough = overlap >= smallest
     return detection[enough], position[enough], overlap[enough]
+
+
+def _corners_and_area(boxes: Floats) -> Floats:
+    """Return ``(5, box)``: x1, y1, x2, y2 and area, each contiguous, because pairs gather them one by one."""
+    columns = np.empty((5, len(boxes)))
+    columns[:4] = boxes.T
+    columns[4] = _areas(boxes.T)
+    return columns
 
 
 def _areas(corners: Floats) -> Floats:
@@ -475,8 +519,8 @@ def _table(
 ) -> MatchTable:
     """Write the assigned pairs into a table whose detections are sorted by class and score."""
     detection_class = groups.detection_key % groups.class_count
-    scores = detected.scores[groups.detections]
-    order = np.lexsort((-scores, detection_class))
+    order = _order_of_positions(groups.detection_position, len(detected))
+    order = order[_stable_order(detection_class[order])]
     row_of = np.empty(len(order), dtype=np.int32)
     row_of[order] = np.arange(len(order), dtype=np.int32)
 
@@ -490,7 +534,7 @@ def _table(
         truth_match[threshold, pairs.object[hits]] = detection_row[hits]
 
     source = groups.detections[order]
-    area = _areas(detected.boxes[source].T)
+    area = _areas(detected.boxes.T)[source]
     out_of_range = (area < area_range[0]) | (area > area_range[1])
     # The entry behind the last object answers for -1.
     by_object = np.append(truth_ignored, np.False_)[detection_match]
@@ -503,7 +547,7 @@ def _table(
         detection_source=source,
         detection_image=detected.image_index[source],
         detection_class=detection_class[order],
-        detection_score=scores[order],
+        detection_score=detected.scores[source],
         detection_rank=groups.detection_rank[order],
         detection_match=detection_match,
         detection_ignored=by_object | ((detection_match < 0) & out_of_range),
