@@ -1,0 +1,1 @@
+"""The command line: `pytest-mle init | checks | schema | show`."""

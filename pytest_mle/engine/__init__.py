@@ -1,0 +1,1 @@
+"""Bind an item to its check, run it, judge what it measured."""

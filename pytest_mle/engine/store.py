@@ -1,0 +1,166 @@
+"""The declared inputs, opened when first asked for and then shared by every check of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_mle.engine.prediction_cache import PredictionCache
+from pytest_mle.errors import InputError, InputNotDeclaredError, MleError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pytest_mle.inputs.dataset import Dataset
+    from pytest_mle.inputs.model import Model
+    from pytest_mle.inputs.predictions import Predictions
+    from pytest_mle.inputs.training_log import TrainingLog
+    from pytest_mle.records.progress import Progress
+    from pytest_mle.spec.model import InputEntry, Spec
+
+T = TypeVar("T")
+
+SECTIONS = {
+    "dataset": "datasets",
+    "model": "models",
+    "differentiable_model": "models",
+    "predictions": "models",
+    "training_log": "training_logs",
+    "config": "configs",
+    "record": "records",
+    "table": "tables",
+}
+DEFAULT_KEYS = {"differentiable_model": "model", "predictions": "model"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the invoker of pytest grants; a spec cannot grant it to itself."""
+
+    pickle: bool = False
+    data_roots: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Formats that third-party packages add: name to opener, per section."""
+
+    datasets: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    models: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    training_logs: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+
+class InputStore:
+    """Opens each input once; an input that cannot be opened raises the same error for every item that needs it."""
+
+    def __init__(
+        self, spec: Spec, trust: Trust, cache: PredictionCache | None = None, readers: Readers | None = None
+    ) -> None:
+        self._spec = spec
+        self._trust = trust
+        self._cache = cache or PredictionCache(None)
+        self._readers = readers or Readers()
+        self._opened: dict[tuple[str, str], Any] = {}
+
+    def bound_name(self, kind: str, using: Mapping[str, str], parameter: str) -> str:
+        """Return the name of the input that an item's parameter is bound to.
+
+        ``using:`` decides by parameter name, then ``defaults:`` by kind; a single declared input needs neither.
+        """
+        section = SECTIONS[kind]
+        key = DEFAULT_KEYS.get(kind, kind)
+        declared = self._spec.inputs.get(section, {})
+        name = using.get(parameter) or using.get(key) or self._spec.defaults.get(key)
+        if name is None and len(declared) == 1:
+            name = next(iter(declared))
+        if name is None:
+            known = f" Declared: {', '.join(declared)}." if declared else ""
+            raise InputNotDeclaredError(
+                f"no {key.replace('_', ' ')} for {parameter!r}: declare one under inputs.{section} and name it in "
+                f"`using:` or `defaults:`.{known}"
+            )
+        return name
+
+    def dataset(self, name: str) -> Dataset:
+        """Open a data set."""
+        return self._once("datasets", name, self._open_dataset)
+
+    def model(self, name: str) -> Model:
+        """Open a model."""
+        return self._once("models", name, self._open_model)
+
+    def training_log(self, name: str) -> TrainingLog:
+        """Read a training log."""
+        return self._once("training_logs", name, self._read_training_log)
+
+    def predictions(self, model: Model, dataset: Dataset, progress: Progress | None = None) -> Predictions:
+        """Return the model's predictions on a whole data set, from memory, from disk or computed now."""
+        key = ("predictions", f"{id(model)}:{id(dataset)}")
+        if key not in self._opened:
+            # The inputs are kept beside the result, so that their ids cannot be given to other objects.
+            self._opened[key] = (self._cache.predictions(model, dataset, progress), model, dataset)
+        return self._opened[key][0]  # type: ignore[no-any-return]
+
+    def _once(self, section: str, name: str, opener: Callable[[InputEntry], T]) -> T:
+        key = (section, name)
+        if key not in self._opened:
+            try:
+                self._opened[key] = opener(self._entry(section, name))
+            except MleError as error:
+                self._opened[key] = error
+        found = self._opened[key]
+        if isinstance(found, MleError):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    def _entry(self, section: str, name: str) -> InputEntry:
+        declared = self._spec.inputs.get(section, {})
+        if name not in declared:
+            raise InputNotDeclaredError(
+                f"inputs.{section} has no {name!r}. {closest(name, list(declared))} "
+                f"Declare it in {self._spec.path.name} under inputs.{section}."
+            )
+        return declared[name]
+
+    def _roots(self) -> tuple[Path, ...]:
+        return (self._spec.root, *self._trust.data_roots)
+
+    def _open_dataset(self, entry: InputEntry) -> Dataset:
+        from pytest_mle.inputs.datasets import open_dataset
+
+        opener = self._readers.datasets.get(str(entry.options.get("format")), open_dataset)
+        return opener(  # type: ignore[no-any-return]
+            entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
+        )
+
+    def _open_model(self, entry: InputEntry) -> Model:
+        from pytest_mle.inputs.models import open_model
+
+        opener = self._readers.models.get(str(entry.options.get("format")), open_model)
+        return opener(  # type: ignore[no-any-return]
+            entry.name,
+            entry.options,
+            self._spec.root,
+            location=entry.location,
+            allowed_roots=self._roots(),
+            trust_pickle=self._trust.pickle,
+        )
+
+    def _read_training_log(self, entry: InputEntry) -> TrainingLog:
+        from pytest_mle.inputs.training_logs import read_training_log
+
+        reader = self._readers.training_logs.get(str(entry.options.get("format")), read_training_log)
+        return reader(  # type: ignore[no-any-return]
+            entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
+        )
+
+
+def require_differentiable(model: Model) -> Model:
+    """Return the model if gradients flow through it, else say which formats do."""
+    if not hasattr(model, "logits"):
+        raise InputError(
+            f"model {model.name!r} gives no gradients. White-box attacks need a TorchScript model, "
+            "or `format: factory` with `factory: module:function` and `state_dict: weights.pt`."
+        )
+    return model

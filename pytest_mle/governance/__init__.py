@@ -1,0 +1,1 @@
+"""What people decide: evidence and sign-offs."""

@@ -1,0 +1,1 @@
+"""The pytest plugin; alone with the command line it knows pytest."""

@@ -1,0 +1,383 @@
+"""The plugin object of an active run: from validated specs to reports and the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from pytest_mle.checks.catalogue import BUILT_IN, built_in_check
+from pytest_mle.checks.declaration import declaration_of
+from pytest_mle.engine.bind import Binding, Surroundings
+from pytest_mle.engine.prediction_cache import PredictionCache
+from pytest_mle.engine.run import failed_result, run_item, verdict_before_running
+from pytest_mle.engine.store import InputStore, Readers
+from pytest_mle.errors import MleError, SpecError
+from pytest_mle.plugin import fixtures
+from pytest_mle.plugin.check_fixtures import fixture_module
+from pytest_mle.plugin.exclusive import turn
+from pytest_mle.plugin.execution import AROUND, RESULT, announce, result_of
+from pytest_mle.plugin.nodes import PLANNED, SPEC, SpecFile, all_markers, needs_check
+from pytest_mle.plugin.progress import TerminalProgress
+from pytest_mle.plugin.result_book import ResultBook, under_node_name
+from pytest_mle.plugin.run_reports import RunReports
+from pytest_mle.plugin.settings import Settings, read_settings
+from pytest_mle.records.clock import SystemClock
+from pytest_mle.records.result import ItemResult, result_to_json
+from pytest_mle.records.verdict import Verdict
+from pytest_mle.spec.load import load_spec
+from pytest_mle.spec.planned import planned_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import FrameType
+
+    from pytest_mle.records.check import CheckDeclaration
+    from pytest_mle.spec.model import PlannedItem, Spec
+
+T = TypeVar("T")
+JUDGED_LATER = "judged by the controller after all results"
+
+
+class Checklist:
+    """Runs the specs of ``--mle-spec``; one object a process (the controller and each xdist worker have their own)."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._begin = time.monotonic()
+        self._started = datetime.now(UTC)
+
+    # Start of the run
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Validate the specs; a wrong one ends the run here, with exit code 4."""
+        self.config = config
+        self.settings: Settings = read_settings(config)
+        self._third_party = {
+            name: check for checks in config.hook.pytest_mle_checks() for name, check in checks.items()
+        }
+        self.is_worker = hasattr(config, "workerinput")
+        self.specs = {path: self._load(path) for path in self._paths}
+        self.book = ResultBook(self.specs.values())
+        self.reports = RunReports(self.settings, self.book, config.rootpath, self._started)
+        for spec in self.specs.values():
+            for name, description in all_markers(spec).items():
+                config.addinivalue_line("markers", f"{name}: {description}")
+        named = {item.check for spec in self.specs.values() for item in spec.items if needs_check(item)}
+        checks = [check for name in sorted(filter(None, named)) if (check := self.find_check(name)) is not None]
+        config.pluginmanager.register(fixture_module(checks), "mle-checks")
+        config.pluginmanager.register(fixtures, "mle-fixtures")
+        if not self.is_worker and self.settings.is_run:
+            self._usage(self.reports.prepare)
+        self._end_cleanly_on_sigterm()
+
+    def _load(self, path: Path) -> Spec:
+        return self._usage(
+            lambda: load_spec(
+                path,
+                overrides=self.settings.overrides,
+                environment=os.environ,
+                find_check=self.find_check,
+                known_checks=[*BUILT_IN, *self._third_party],
+            )
+        )
+
+    @staticmethod
+    def _usage(action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except MleError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def find_check(self, name: str) -> CheckDeclaration | None:
+        """Return the declaration of a built-in or third-party check."""
+        if name in self._third_party:
+            return declaration_of(self._third_party[name], name)
+        return built_in_check(name)
+
+    def _end_cleanly_on_sigterm(self) -> None:
+        """Treat SIGTERM (a CI job that is cancelled) like Ctrl-C, so that reports say what did not run."""
+        if threading.current_thread() is threading.main_thread() and not self.is_worker:
+
+            def stop(_signal: int, _frame: FrameType | None) -> None:
+                raise KeyboardInterrupt("SIGTERM")
+
+            signal.signal(signal.SIGTERM, stop)
+
+    def pytest_sessionstart(self) -> None:
+        """Open what all items share."""
+        reporter = None if self.is_worker else self.config.pluginmanager.get_plugin("terminalreporter")
+        self.progress = TerminalProgress(reporter)
+        cache = PredictionCache(self.settings.cache_folder)
+        readers = Readers(
+            **{
+                section: {name: one for added in hook() for name, one in added.items()}
+                for section, hook in (
+                    ("datasets", self.config.hook.pytest_mle_dataset_formats),
+                    ("models", self.config.hook.pytest_mle_model_loaders),
+                    ("training_logs", self.config.hook.pytest_mle_training_log_readers),
+                )
+            }
+        )
+        clock = SystemClock()
+        self.around = {
+            path: Surroundings(
+                spec=spec,
+                store=InputStore(spec, self.settings.trust, cache, readers),
+                clock=clock,
+                progress=self.progress,
+                results=lambda spec=spec: self.book.judged_sources(spec),  # type: ignore[misc]
+            )
+            for path, spec in self.specs.items()
+        }
+
+    # Collection
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+        """Collect a spec that was named; other YAML files are none of ours."""
+        spec = self.specs.get(file_path)
+        if spec is None:
+            return None
+        outside = self.config.rootpath not in file_path.parents
+        # pytest gives files outside the rootdir an empty node id.
+        keywords: dict[str, Any] = {"nodeid": file_path.as_posix()} if outside else {}
+        return SpecFile.from_parent(parent, path=file_path, spec=spec, run=self.run, **keywords)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put checks of time and memory behind the others, and items that judge other items last of all."""
+        for item in items:
+            if PLANNED in item.stash:
+                item.stash[AROUND] = self.around[Path(item.stash[SPEC].path)]
+        self._refuse_unknown_checks(items)
+        items.sort(key=self._turn_of)
+
+    def _turn_of(self, item: pytest.Item) -> int:
+        planned = item.stash.get(PLANNED, None)
+        if planned is None:
+            return 0
+        return 2 if planned.is_derived else int(self._is_exclusive(planned))
+
+    def _is_exclusive(self, planned: PlannedItem) -> bool:
+        check = self.find_check(planned.check) if planned.check and needs_check(planned) else None
+        return check is not None and check.is_exclusive
+
+    def _refuse_unknown_checks(self, items: Sequence[pytest.Item]) -> None:
+        """Stop if an item names a check that is neither built in nor a fixture of the project."""
+        problems: dict[str, str] = {}
+        for item in items:
+            planned = item.stash.get(PLANNED, None)
+            if planned is None or not needs_check(planned) or self.find_check(str(planned.check)) is not None:
+                continue
+            known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", None)
+            if known is not None and planned.check not in known:
+                problems.setdefault(str(planned.location), str(planned.check))
+        if problems and not self.is_worker:
+            from pytest_mle.errors import closest
+
+            raise pytest.UsageError(
+                "\n".join(
+                    f"{place}: check {name!r} is neither built in nor a fixture of this project. "
+                    f"{closest(name, [*BUILT_IN, *self._third_party])}"
+                    for place, name in problems.items()
+                )
+            )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what is about to run."""
+        if not self._is_distributed():
+            self.book.select(
+                (str(i.stash[SPEC].path), i.stash[PLANNED].name) for i in session.items if PLANNED in i.stash
+            )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Note what the workers are about to run."""
+        self.book.select(self.reports.names_of(ids))
+
+    def _is_distributed(self) -> bool:
+        return (
+            not self.is_worker
+            and self.config.getoption("dist", "no") != "no"
+            and bool(self.config.getoption("tx", None))
+        )
+
+    # Items
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
+        """Let checks of time and memory run alone, also among xdist workers."""
+        lock = None
+        if self.is_worker:
+            lock = Path(tempfile.gettempdir()) / f"pytest-mle-{self.config.workerinput['testrunuid']}.lock"  # type: ignore[attr-defined]
+        planned = item.stash.get(PLANNED, None)
+        with turn(lock, is_exclusive=planned is not None and self._is_exclusive(planned)):
+            if planned is not None:
+                self.progress.start(planned.name)
+            try:
+                return (yield)
+            finally:
+                self.progress.finish()
+
+    def run(self, planned: PlannedItem, request: pytest.FixtureRequest, **provided: Any) -> None:
+        """Run one item; this is the body of its pytest function."""
+        spec: Spec = request.node.stash[SPEC]
+        if planned.is_derived and needs_check(planned):
+            if self.is_worker:
+                pytest.skip(JUDGED_LATER)
+            if not self.book.sources_selected(spec):
+                request.node.stash[RESULT] = planned_result(
+                    planned, spec, Verdict.NOT_SELECTED, "its sources were deselected"
+                )
+                pytest.skip("not selected, because items that it judges were not")
+        built_in = self.find_check(str(planned.check)) if planned.check else None
+        result = result_of(planned, request, provided.get(str(planned.check)), built_in, self._save_hang)
+        result = under_node_name(result, request.node.name)
+        request.node.stash[RESULT] = result
+        announce(result)
+
+    def _save_hang(self, result: ItemResult) -> None:
+        """Save what is known before a process with a hanging check is ended."""
+        if not self.is_worker:
+            spec = next(spec for spec in self.specs.values() if any(i.name == result.name for i in spec.items))
+            self.book.put(spec, result)
+            self.reports.write(exit_code=1, problems=(result.reasons[0],))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+        """Put the result on the test report as plain JSON, so that it crosses process boundaries."""
+        report: Any = yield
+        planned = item.stash.get(PLANNED, None)
+        if planned is None:
+            return report
+        result = self._result_of_phase(item, planned, call)
+        if result is not None:
+            item.stash[RESULT] = result
+            report.mle = {
+                "spec": str(item.stash[SPEC].path),
+                "planned": planned.name,
+                "node": item.nodeid,
+                "verdict": result.verdict.value,
+                "result": result_to_json(result),
+            }
+            if call.when != "call" and report.failed:
+                report.longrepr = "\n".join((f"{result.verdict}: {result.title}", *result.reasons))
+        return report
+
+    def _result_of_phase(
+        self, item: pytest.Item, planned: PlannedItem, call: pytest.CallInfo[None]
+    ) -> ItemResult | None:
+        known = item.stash.get(RESULT, None)
+        if call.when == "call" and known is not None:
+            return known
+        if call.excinfo is None:
+            # A call phase without a result and without an exception never happened: no green from silence.
+            return None
+        if planned.is_derived and self.is_worker and JUDGED_LATER in str(call.excinfo.value):
+            return None
+        error = call.excinfo.value
+        base = under_node_name(planned_result(planned, item.stash[SPEC], Verdict.ERROR), item.name)
+        if isinstance(error, pytest.skip.Exception):
+            reason = (
+                f"skipped by the project: {error}. A skip shows nothing; use `not_applicable: <reason>` in the spec"
+            )
+            return failed_result(base, SpecError(reason, planned.location))
+        if type(error).__name__ == "FixtureLookupError":
+            return failed_result(
+                base,
+                MleError(str(getattr(error, "msg", None) or f"fixture {getattr(error, 'argname', '?')!r} not found")),
+            )
+        if call.when == "teardown" and known is not None:
+            from dataclasses import replace
+
+            reason = f"{type(error).__name__} after the measurement: {error}"
+            return replace(known, verdict=Verdict.ERROR, reasons=(reason, *known.reasons))
+        return failed_result(base, error)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Collect results; under xdist this runs in the controller."""
+        if self.is_worker:
+            return
+        if getattr(report, "mle", None) is not None:
+            self.reports.note(self.book.add(report.mle))
+        elif report.failed and report.when not in ("setup", "call", "teardown"):
+            self.book.crashed(report.nodeid, f"the process that ran it died: {report.longrepr}")
+
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Show verdicts instead of pytest's words."""
+        found = getattr(report, "mle", None)
+        if found is None or (report.when == "teardown" and report.passed):
+            return None
+        category, letter, colour = SHOWN[Verdict(found["verdict"])]
+        return category, letter, (found["verdict"], {colour: True})
+
+    # End of the run
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Judge derived items, write the reports, and let the gate decide the exit code."""
+        if self.is_worker or not self.settings.is_run:
+            return
+        self.judge_derived()
+        interrupted = int(exitstatus) == int(pytest.ExitCode.INTERRUPTED)
+        problems = ("the run was interrupted",) if interrupted else ()
+        report = self.reports.build(int(exitstatus), problems)
+        if not report.gate.is_green and int(exitstatus) in (
+            int(pytest.ExitCode.OK),
+            int(pytest.ExitCode.NO_TESTS_COLLECTED),
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        try:
+            self.reports.write(int(session.exitstatus), problems)
+        except MleError as error:
+            self.reports.failure = str(error)
+            if int(session.exitstatus) == int(pytest.ExitCode.OK):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def judge_derived(self) -> None:
+        """Judge the derived items that no process could judge while workers were running."""
+        for path, spec in self.specs.items():
+            for item in spec.items:
+                if (
+                    not item.is_derived
+                    or self.book.has_result(spec, item)
+                    or not self.book.is_selected(spec, item.name)
+                ):
+                    continue
+                if not self._is_distributed():
+                    continue
+                if not self.book.sources_selected(spec):
+                    self.book.put(spec, planned_result(item, spec, Verdict.NOT_SELECTED, "its sources were deselected"))
+                    continue
+                result = verdict_before_running(item, spec)
+                check = self.find_check(str(item.check))
+                if result is None and check is not None:
+                    result = run_item(item, check, Binding(item, self.around[path]))
+                if result is not None:
+                    self.book.put(spec, result)
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print what a person needs to know."""
+        if self.is_worker or not self.settings.is_run:
+            return
+        for text, colour in self.reports.summary(terminalreporter._tw.fullwidth):  # noqa: SLF001  no public width
+            terminalreporter.write_line(text, **({colour: True} if colour else {}))
+
+
+SHOWN = {
+    Verdict.PASS: ("passed", ".", "green"),
+    Verdict.WARNING: ("passed", "W", "yellow"),
+    Verdict.PENDING: ("pending", "P", "yellow"),
+    Verdict.INCONCLUSIVE: ("inconclusive", "I", "yellow"),
+    Verdict.FAIL: ("failed", "F", "red"),
+    Verdict.ERROR: ("error", "E", "red"),
+    Verdict.WAIVED: ("waived", "w", "yellow"),
+    Verdict.NOT_APPLICABLE: ("not applicable", "n", "yellow"),
+    Verdict.NOT_SELECTED: ("not selected", "d", "yellow"),
+}

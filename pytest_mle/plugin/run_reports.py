@@ -1,0 +1,131 @@
+"""From the result book to files and the summary on the terminal."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from pytest_mle.records.result import result_to_json
+from pytest_mle.reports.files import append_result, prepare_folder, write_reports
+from pytest_mle.reports.run_report import RunReport, spec_report
+from pytest_mle.reports.terminal import summary_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from pytest_mle.plugin.result_book import ResultBook
+    from pytest_mle.plugin.settings import Settings
+    from pytest_mle.records.result import ItemResult
+    from pytest_mle.spec.model import Spec
+
+LIBRARIES = (
+    "pytest",
+    "pytest-mle",
+    "numpy",
+    "scipy",
+    "torch",
+    "onnxruntime",
+    "opencv-python-headless",
+    "opencv-python",
+)
+
+
+class RunReports:
+    """Builds the run report and writes what is made from it."""
+
+    def __init__(self, settings: Settings, book: ResultBook, rootpath: Path, started: datetime) -> None:
+        self._folder = settings.report_folder
+        self._book = book
+        self._rootpath = rootpath
+        self._started = started
+        self._report: RunReport | None = None
+        self.failure: str | None = None
+
+    def prepare(self) -> None:
+        """Make the report folder and clear what an earlier run left there, before anything is measured.
+
+        Raises :class:`~pytest_mle.errors.MleError` if the folder cannot be written.
+        """
+        if self._folder is not None:
+            prepare_folder(self._folder)
+
+    def note(self, result: ItemResult) -> None:
+        """Save a finished item at once, so that it survives a crash of the run."""
+        if self._folder is not None and self.failure is None:
+            append_result(self._folder, result_to_json(result))
+
+    def build(self, exit_code: int, problems: Sequence[str] = ()) -> RunReport:
+        """Put the results beside the plan."""
+        specs = tuple(
+            spec_report(spec, self._shown_path(spec), self._book.results(spec), self._book.not_selected(spec))
+            for spec in self._book.specs
+        )
+        self._report = RunReport(
+            specs=specs,
+            started=self._started.isoformat(timespec="seconds"),
+            duration_s=(datetime.now(UTC) - self._started).total_seconds(),
+            exit_code=exit_code,
+            hostname=socket.gethostname(),
+            versions=_versions(),
+            hardware={"machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count()},
+            problems=tuple(problems),
+        )
+        return self._report
+
+    def write(self, exit_code: int, problems: Sequence[str] = ()) -> None:
+        """Write all reports.
+
+        Raises :class:`~pytest_mle.errors.MleError` if a file cannot be written.
+        """
+        report = self.build(exit_code, problems)
+        if self._folder is not None:
+            write_reports(report, self._folder)
+
+    def summary(self, width: int) -> Iterator[tuple[str, str | None]]:
+        """Yield the lines of the terminal summary, each with its colour."""
+        if self._report is None:
+            return
+        folder = None if self._folder is None or self.failure else _relative(self._folder)
+        yield from summary_lines(self._report, folder, width=width)
+        if self.failure is not None:
+            yield f"NO REPORTS: {self.failure}", "red"
+
+    def names_of(self, node_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield (spec path, planned name) for node ids that came from workers."""
+        planned = {
+            f"{self._node_id(spec)}::{item.process}::{item.base_practice}::{item.name}": (str(spec.path), item.name)
+            for spec in self._book.specs
+            for item in spec.items
+        }
+        for node_id in node_ids:
+            found = planned.get(node_id) or planned.get(node_id.rpartition("[")[0])
+            if found is not None:
+                yield found
+
+    def _node_id(self, spec: Spec) -> str:
+        inside = self._rootpath in spec.path.parents
+        return (spec.path.relative_to(self._rootpath) if inside else spec.path).as_posix()
+
+    def _shown_path(self, spec: Spec) -> str:
+        return self._node_id(spec)
+
+
+def _relative(folder: Path) -> str:
+    shown = os.path.relpath(folder)
+    return str(folder) if shown.startswith("..") else shown
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": sys.version.split()[0]}
+    for library in LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
