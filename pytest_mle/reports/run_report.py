@@ -1,0 +1,230 @@
+"""What a run found, whole: the data behind `results.json` and every other report."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, replace
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from pytest_mle.errors import MleError
+from pytest_mle.records.result import ItemResult, result_from_json, result_to_json
+from pytest_mle.records.verdict import Verdict
+from pytest_mle.reports.escaping import unicode_text
+from pytest_mle.reports.gate import Gate, base_practice_counts, gate, run_gate
+from pytest_mle.spec.model import BasePractice, Project
+from pytest_mle.spec.planned import planned_result
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from pytest_mle.spec.model import PlannedItem, Spec
+
+FORMAT_VERSION = 1
+NEVER_REPORTED = "it never reported: the run ended before it did (a crash, a killed worker, -x or an interrupt)"
+NOT_PLANNED = "a result came for an item that is not in the plan"
+
+
+@dataclass(frozen=True, slots=True)
+class SpecReport:
+    """One spec with the result of every planned item, in the order of the plan.
+
+    Parameters
+    ----------
+    path
+        The spec file, relative to the folder that pytest was started for.
+    items
+        Every planned item: one that never reported is ERROR, a deselected one NOT_SELECTED.
+    files
+        SHA-256 of every file that the spec consists of.
+    overrides
+        What the command line and the environment set, by dotted key.
+    inputs
+        The declared inputs with their digests, by kind and name.
+    """
+
+    path: str
+    project: Project
+    processes: tuple[str, ...]
+    process_titles: dict[str, str]
+    base_practices: tuple[BasePractice, ...]
+    items: tuple[ItemResult, ...]
+    seed: int = 0
+    confidence: float | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """A run of one or more specs.
+
+    Parameters
+    ----------
+    specs
+        In the order they were given.
+    started
+        Begin of the run, ISO 8601 with zone.
+    duration_s
+        Seconds from begin to end.
+    exit_code
+        Exit code of the process; other tests of the same run may have closed it though the gate is open.
+    hostname, versions, hardware
+        Where it ran and with what.
+    problems
+        What went wrong with the run as a whole (interrupted, internal error); each closes the gate.
+    """
+
+    specs: tuple[SpecReport, ...]
+    started: str
+    duration_s: float
+    exit_code: int | None = None
+    hostname: str = "localhost"
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def gate(self) -> Gate:
+        """Whether the run is green, and if not, why."""
+        return run_gate(self)
+
+
+def spec_report(
+    spec: Spec,
+    path: str,
+    results: Mapping[str, ItemResult],
+    not_selected: Collection[str] = (),
+    inputs: Mapping[str, Any] | None = None,
+) -> SpecReport:
+    """Put results beside the plan: the plan decides what is reported.
+
+    Parameters
+    ----------
+    spec
+        The plan.
+    path
+        The spec file as reports shall name it.
+    results
+        By item name. A result that no plan asked for becomes an ERROR of its own.
+    not_selected
+        Names of deselected items; a result counts more than a name here.
+    inputs
+        Declared inputs with their digests.
+    """
+    items = [results.get(item.name) or _without_result(item, spec, not_selected) for item in spec.items]
+    planned = {item.name for item in spec.items}
+    items += [
+        replace(result, verdict=Verdict.ERROR, reasons=(NOT_PLANNED, *result.reasons))
+        for name, result in results.items()
+        if name not in planned
+    ]
+    return SpecReport(
+        path=path,
+        project=spec.project,
+        processes=spec.processes,
+        process_titles=dict(spec.process_titles),
+        base_practices=tuple(spec.base_practices.values()),
+        items=tuple(items),
+        seed=spec.policy.seed,
+        confidence=spec.policy.confidence,
+        files=dict(spec.files),
+        overrides=dict(spec.overrides),
+        inputs=dict(inputs or {}),
+    )
+
+
+def _without_result(item: PlannedItem, spec: Spec, not_selected: Collection[str]) -> ItemResult:
+    if item.name in not_selected:
+        return planned_result(item, spec, Verdict.NOT_SELECTED, "deselected")
+    return planned_result(item, spec, Verdict.ERROR, NEVER_REPORTED)
+
+
+def report_to_json(report: RunReport) -> dict[str, Any]:
+    """Turn a report into strict JSON data.
+
+    What JSON cannot hold is written as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``; lone surrogates of
+    undecodable file names are written as Python escapes. Keys of an item that have their default value are left out.
+    ``gate`` and ``base_practice_counts`` are there for other readers; :func:`report_from_json` works them out again.
+    """
+    specs = []
+    for spec in report.specs:
+        data = asdict(replace(spec, items=()))
+        counts = base_practice_counts(spec)
+        specs.append(
+            {**data, "gate": _gate_to_json(gate(spec)), "base_practice_counts": counts}
+            | {"items": [result_to_json(item) for item in spec.items]}
+        )
+    run = {"format_version": report.format_version, **asdict(replace(report, specs=()))}
+    return strict_json({**run, "gate": _gate_to_json(report.gate), "specs": specs})  # type: ignore[no-any-return]
+
+
+def _gate_to_json(gate: Gate) -> dict[str, Any]:
+    return {
+        "is_green": gate.is_green,
+        "reasons": gate.reasons,
+        "not_shown": [missing.base_practice for missing in gate.not_shown],
+    }
+
+
+def report_from_json(data: Mapping[str, Any]) -> RunReport:
+    """Rebuild a report from :func:`report_to_json`.
+
+    Raises
+    ------
+    MleError
+        If the data has another format version or lacks something.
+    """
+    version = data.get("format_version")
+    if version != FORMAT_VERSION:
+        raise MleError(
+            f"results.json has format version {version!r}; this version of pytest-mle reads {FORMAT_VERSION}"
+        )
+    try:
+        specs = tuple(_spec_from_json(spec) for spec in data["specs"])
+        fields = {name: data[name] for name in RunReport.__dataclass_fields__ if name in data}
+        return RunReport(**{**fields, "specs": specs, "problems": tuple(data["problems"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise MleError(f"results.json is incomplete or was changed: {error!r}") from error
+
+
+def _spec_from_json(data: Mapping[str, Any]) -> SpecReport:
+    fields = {name: data[name] for name in SpecReport.__dataclass_fields__}
+    return SpecReport(
+        **{
+            **fields,
+            "project": Project(**data["project"]),
+            "processes": tuple(data["processes"]),
+            "base_practices": tuple(BasePractice(**practice) for practice in data["base_practices"]),
+            "items": tuple(result_from_json(item) for item in data["items"]),
+        }
+    )
+
+
+def strict_json(value: Any) -> Any:
+    """Replace what strict JSON cannot hold; see :func:`report_to_json`."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return {unicode_text(str(key)): strict_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict_json(one) for one in value]
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):  # numpy's scalars too
+        return _strict_number(float(value))
+    return unicode_text(str(value))  # text, and paths, dates and whatever else an option can hold
+
+
+def _strict_number(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+def json_text(value: Any) -> str:
+    """Return strict JSON in UTF-8-safe text."""
+    return json.dumps(strict_json(value), allow_nan=False, ensure_ascii=False, indent=1)
