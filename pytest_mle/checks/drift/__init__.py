@@ -1,0 +1,1 @@
+"""Drift: whether current data still come from the distribution of the reference."""
