@@ -252,7 +252,7 @@ def match_detections(
         _refuse(outside, f"{name}: image_index", f"is not in 0..{image_count - 1}", boxes.image_index)
     truth_ignored = _ignored_objects(truth, area_range)
 
-    groups = _Groups.form(detected, truth, truth_ignored, labels, max_detections)
+    groups = _Groups.form(detected, truth, labels, max_detections)
     pairs = _candidate_pairs(detected, truth, truth_ignored, groups, thresholds)
     taken = _assign(pairs, len(groups.detections), len(truth))
     return _table(
@@ -272,7 +272,7 @@ def match_detections(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Groups:
-    """Input rows sorted by image and class; detections then by falling score, objects with the ignored ones last.
+    """Input rows sorted by image and class; detections then by falling score, objects as given.
 
     ``detection_position`` is the position of a detection by score among all of them.
     """
@@ -290,7 +290,6 @@ class _Groups:
         cls,
         detected: DetectedBoxes,
         truth: TrueBoxes,
-        truth_ignored: Booleans,
         labels: Integers,
         max_detections: int,
     ) -> _Groups:
@@ -306,7 +305,7 @@ class _Groups:
         kept = rank < max_detections
 
         object_key = truth.image_index * len(labels) + np.searchsorted(labels, truth.labels)
-        object_order = np.argsort(object_key * 2 + truth_ignored, kind="stable")
+        object_order = np.argsort(object_key, kind="stable")
         return cls(
             detections=by_score[position[kept]],
             detection_position=position[kept],

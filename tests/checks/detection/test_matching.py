@@ -169,6 +169,26 @@ def test_threshold_of_one_is_reached_by_the_same_box():
     assert table.detection_match.tolist() == [[0]]
 
 
+def test_threshold_of_one_allows_for_rounding():
+    """COCO takes an IoU within 1e-10 of 1 for 1, and nothing less."""
+    detected = detections([[0, 0, 1, 1 - 5e-11], [50, 0, 51, 1 - 2e-10]], [0.9, 0.8])
+    truth = objects([[0, 0, 1, 1], [50, 0, 51, 1]])
+
+    table = match_detections(detected, truth, image_count=1, iou_thresholds=[1.0])
+
+    assert table.detection_match.tolist() == [[0, -1]]
+
+
+def test_more_classes_than_sixteen_bits_hold():
+    """Detections stay sorted by class however many classes there are."""
+    detected = detections([SQUARE, SQUARE, SQUARE], [0.7, 0.9, 0.8], labels=[0, 65_536, 1])
+
+    table = match_detections(detected, objects([SQUARE]), image_count=1, classes=range(70_000))
+
+    assert table.detection_class.tolist() == [0, 1, 65_536]
+    assert table.detection_source[table.class_rows(65_536)].tolist() == [1]
+
+
 @pytest.mark.parametrize("count", [1, 63, 64])
 def test_any_number_of_thresholds_up_to_the_limit(count):
     """Every threshold keeps its own matches, up to the last bit of the machine word."""

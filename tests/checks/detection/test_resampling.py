@@ -99,6 +99,16 @@ def test_equal_weights_change_nothing(random_data, seed, weight):
     assert rates.recall.tolist() == pytest.approx([detection_rates(counts).recall] * 2)
 
 
+def test_hits_needed_round_as_a_search_in_recalls_does():
+    """The fewest hits that reach each recall point are those that pycocotools' floating point search finds."""
+    counts = np.arange(1, 3000)
+
+    needed = resampling._hits_needed(counts)
+
+    expected = [np.searchsorted(np.arange(count + 1) / count, resampling.RECALL_POINTS) for count in counts]
+    np.testing.assert_array_equal(needed, expected)
+
+
 def test_zero_and_one_weights_select_images(random_data):
     """Weights of 0 and 1 give the average precision of a subset of the images."""
     detected, truth = random_data(5)
