@@ -1,0 +1,1 @@
+"""Checks that judge requirements and other items."""
