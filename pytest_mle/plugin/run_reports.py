@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pytest_mle.records.result import ItemResult
     from pytest_mle.spec.model import Spec
 
+# pytest's terminal writer has names of its own.
+COLOURS = {"green": "green", "red": "red", "yellow": "yellow", "bold": "bold", "dim": "light"}
 LIBRARIES = (
     "pytest",
     "pytest-mle",
@@ -91,8 +93,9 @@ class RunReports:
         """Yield the lines of the terminal summary, each with its colour."""
         if self._report is None:
             return
-        folder = None if self._folder is None or self.failure else _relative(self._folder)
-        yield from summary_lines(self._report, folder, width=width)
+        written = [] if self._folder is None or self.failure else [_relative(self._folder)]
+        for line in summary_lines(self._report, width=width, written=written):
+            yield line.text, COLOURS.get(line.style)
         if self.failure is not None:
             yield f"NO REPORTS: {self.failure}", "red"
 

@@ -1,0 +1,5 @@
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+pytest_plugins = ["pytester"]

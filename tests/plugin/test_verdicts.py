@@ -1,0 +1,101 @@
+"""Verdicts, the gate and broken checks: nothing is green without data."""
+
+from __future__ import annotations
+
+import pytest
+from checklist_project import item
+
+
+@pytest.mark.parametrize(
+    ("accept", "keys", "verdict"),
+    [
+        ("errors == 0", {}, "PASS"),
+        ("errors >= 1", {}, "FAIL"),
+        ("rate >= 90 % at 95 % confidence", {}, "INCONCLUSIVE"),
+        ("rate >= 85 % at 95 % confidence", {}, "PASS"),
+        ("rate >= 99 % at 95 % confidence", {}, "FAIL"),
+        ("rate >= 90 % by point value", {}, "PASS"),
+        ([], {}, "PENDING"),
+        ("errors == 0", {"advise": ["rate >= 96 % by point value"]}, "WARNING"),
+        ("errors >= 1", {"advise": ["rate >= 96 % by point value"]}, "FAIL"),
+        ("errors == 0", {"not_applicable": "no camera"}, "NOT_APPLICABLE"),
+    ],
+)
+def test_verdict_and_exit_code(project, accept, keys, verdict):
+    """Each verdict closes the gate exactly if it is red."""
+    project.spec(item("A-01", accept=accept, **keys))
+    outcome = project.run()
+    assert project.verdicts() == {"A-01": verdict}
+    assert outcome.ret == int(verdict in ("FAIL", "INCONCLUSIVE", "PENDING"))
+
+
+@pytest.mark.parametrize(
+    ("check", "keys", "verdict", "reason"),
+    [
+        ("raises", {}, "ERROR", "RuntimeError: sensor <not> found (raised at *conftest.py:*"),
+        ("hangs", {"timeout": "1 s"}, "ERROR", "the check ran longer than its timeout of 1 s"),
+        ("returns", {}, "ERROR", "check returns returned nothing.*"),
+        ("returns", {"with": {"what": "nan"}}, "INCONCLUSIVE", "rate == 1: rate is nan, not a finite number"),
+        ("returns", {"with": {"what": "empty"}}, "ERROR", "check returns returned no quantity at all"),
+        ("returns", {"with": {"what": "text"}}, "ERROR", "check returns returned str.*"),
+        ("returns", {"with": {"what": "true"}}, "ERROR", "check returns returned bool.*"),
+        ("returns", {"with": {"waht": "nan"}}, "ERROR", "*waht*what*"),
+        ("undeclared", {}, "ERROR", "*'raet', which it does not declare. Did you mean 'rate'?"),
+        ("forgets", {}, "ERROR", "*declares other but returned no value*"),
+        ("returns_no_callable", {}, "ERROR", "*must return a function*forgotten*"),
+        ("breaks_in_setup", {}, "ERROR", "ValueError: setup is broken*"),
+        ("breaks_in_teardown", {}, "ERROR", "ValueError after the measurement: teardown is broken"),
+        ("skips", {}, "ERROR", "*skipped by the project*no GPU here*"),
+    ],
+)
+def test_broken_check_is_red_with_one_clear_reason(project, check, keys, verdict, reason):
+    """A check that breaks its contract is red, says why in one sentence, and prints no traceback."""
+    project.spec(item("A-01", check=check, accept="rate == 1", **keys))
+    outcome = project.run()
+    outcome.stdout.no_fnmatch_line("Traceback*")
+    result = project.results()["A-01"]
+    assert result["verdict"] == verdict
+    assert outcome.ret == 1
+    import fnmatch
+
+    assert fnmatch.fnmatch(result["reasons"][0].replace("[", "("), reason), result["reasons"]
+
+
+def test_every_base_practice_of_a_claimed_process_must_be_shown(project):
+    """One green item does not show a whole process."""
+    header = "mle_spec: 1\nproject: {name: x}\nprocesses: [MLE.4]\nitems:\n"
+    project.spec(item("A-01"), header=header)
+    outcome = project.run()
+    assert outcome.ret == 1
+    outcome.stdout.fnmatch_lines(["*no item of MLE.4.BP7*"])
+
+
+def test_selected_part_is_not_judged_for_completeness(project):
+    """A CI stage that runs a part on purpose can be green."""
+    header = "mle_spec: 1\nproject: {name: x}\nprocesses: [MLE.4]\nitems:\n"
+    project.spec(item("A-01"), item("B-01"), header=header)
+    assert project.run("-k", "A-01").ret == 0
+
+
+def test_stop_at_first_failure_leaves_errors(project):
+    """With `-x` what did not run is ERROR, not silence."""
+    project.spec(item("A-01", accept="errors >= 1"), item("B-01"))
+    assert project.run("-x").ret == 1
+    assert project.verdicts() == {"A-01": "FAIL", "B-01": "ERROR"}
+
+
+def test_rerun_counts_once(project):
+    """pytest-rerunfailures repeats a red item; its last result stands."""
+    pytest.importorskip("pytest_rerunfailures")
+    project.spec(item("A-01", accept="errors >= 1"))
+    project.run("--reruns", "1")
+    assert project.verdicts() == {"A-01": "FAIL"}
+
+
+def test_summary_names_criterion_bound_n_and_line(project):
+    """The summary says what decided a red item and where it stands in the spec."""
+    project.spec(item("A-01", accept="rate >= 90 % at 95 % confidence"))
+    outcome = project.run()
+    text = outcome.stdout.str()
+    for expected in ("MLE.4.BP3", "INCONCLUSIVE", "rate >= 90 % at 95 % confidence", "95.0 %", "lower bound", "n = 100", "spec.yaml:7"):
+        assert expected in text, expected
