@@ -129,6 +129,7 @@ def fgsm(logits: Logits, images: torch.Tensor, labels: torch.Tensor, epsilon: fl
     _require_batch(images, labels)
     _require_range(images)
     with undisturbed(logits):
+        images, labels = _ordinary(images, labels)
         _, gradient = _input_gradient(logits, images, labels)
         return _fgsm_step(images, gradient, epsilon)
 
@@ -178,6 +179,7 @@ def pgd(
     if start is not None:
         _require_start(images, start, epsilon)
     with undisturbed(logits):
+        images, labels = _ordinary(images, labels)
         return _pgd(logits, images, labels, epsilon=epsilon, step_size=step_size, steps=steps, start=start)[0]
 
 
@@ -241,6 +243,7 @@ def torchattacks_attack(
     seed = 0 if rng is None else int(rng.integers(2**63))
     with undisturbed(logits), torch.random.fork_rng(devices=devices), torch.enable_grad():
         torch.manual_seed(seed)
+        images, labels = _ordinary(images, labels)
         if "n_classes" in accepted and "n_classes" not in parameters:
             parameters["n_classes"] = _logits_without_gradient(logits, images[:1], labels[:1]).shape[1]
         attack = attack_class(_LogitsModule(logits, images.device), **parameters)
@@ -421,6 +424,7 @@ def attack_batches(
                 continue
             if not usable.all():
                 images, labels = images[usable], labels[usable]
+            images, labels = _ordinary(images, labels)
             part = attack(logits, images, labels, rng)
             perturbations.append(float((part.adversarial - images).abs().max()))
             missing = keep_images - sum(map(len, kept))
@@ -498,8 +502,7 @@ def _input_gradient(logits: Logits, images: torch.Tensor, labels: torch.Tensor) 
     The sum, not the mean as in torchattacks: a sample's gradient then does not depend on its batch.
     """
     with torch.enable_grad():
-        # An image that was made in inference mode cannot require a gradient; its copy can.
-        variable = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
+        variable = images.detach().requires_grad_()
         outputs = logits(variable)
         _require_logits(outputs, labels)
         loss = functional.cross_entropy(outputs, labels, reduction="sum")
@@ -574,6 +577,12 @@ def _as_tensors(
         labels if isinstance(labels, torch.Tensor) else torch.from_numpy(np.require(labels, requirements="W"))
     )
     return image_tensor.to(where), label_tensor.to(where)
+
+
+def _ordinary(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return tensors that can take part in a gradient: those made in inference mode cannot, their copies can."""
+    labels = labels.long()
+    return (images.clone() if images.is_inference() else images), (labels.clone() if labels.is_inference() else labels)
 
 
 def _verdicts_only(part: AttackedBatch) -> AttackedBatch:
