@@ -113,12 +113,14 @@ def base_practice_title(spec: SpecReport, base_practice: str) -> tuple[str, bool
 
 
 def decision_text(item: ItemResult, spec: SpecReport) -> str:
-    """Tell the whole decision: what GitLab and Jenkins show for a test case."""
-    return "\n".join(_decision_lines(item, spec))
+    """Tell the whole decision, the reason first: what GitLab and Jenkins show for a test case."""
+    decided_by = headline(item)
+    rest = (line for line in _decision_lines(item, spec) if line != decided_by)
+    return "\n".join((f"{item.verdict.value}: {decided_by}", "", *rest))
 
 
 def _decision_lines(item: ItemResult, spec: SpecReport) -> Iterator[str]:
-    yield f"{item.verdict.value}: {item.name} {item.title}"
+    yield f"{item.name} {item.title}"
     yield base_practice_line(item, spec)
     yield from other_reasons(item)
     if item.criteria:

@@ -59,7 +59,7 @@ def append_result(folder: Path, result: Mapping[str, Any]) -> None:
     """
     line = json.dumps(strict_json(result), allow_nan=False).encode("ascii") + b"\n"
     path = folder / PARTIAL
-    with _told(path), path.open("ab", buffering=0) as file:
+    with _told(path), path.open("ab") as file:
         file.write(line)
 
 

@@ -144,9 +144,8 @@ def _case(item: ItemResult, name: str, spec: SpecReport) -> _Case:
     element, message, text = None, "", ""
     if verdict in TYPES:
         element = "skipped" if verdict in SKIPPED else ("error" if verdict is Verdict.ERROR else "failure")
-        reason = f"{verdict.value}: {headline(item)}"
-        message = _cut(xml_line(reason), MESSAGE_LIMIT)
-        text = _cut(xml_text(f"{reason}\n\n{decision_text(item, spec)}"), TEXT_LIMIT)
+        message = _cut(xml_line(f"{verdict.value}: {headline(item)}"), MESSAGE_LIMIT)
+        text = _cut(xml_text(decision_text(item, spec)), TEXT_LIMIT)
     file, line = _place(item, spec)
     return _Case(
         name=name,
@@ -186,7 +185,7 @@ def _system_out(item: ItemResult, spec: SpecReport) -> str:
     """Return quantities and criteria as ``key = value``; of a WARNING the reason comes first."""
     lines = []
     if item.verdict is Verdict.WARNING:
-        lines += [f"WARNING: {headline(item)}", "", decision_text(item, spec), ""]
+        lines += [decision_text(item, spec), ""]
     lines += [f"{quantity.name} = {quantity_text(quantity)}" for quantity in item.quantities]
     if item.verdict is Verdict.PASS:
         lines += [

@@ -17,7 +17,7 @@ from pytest_mle.spec.model import BasePractice, Project
 from pytest_mle.spec.planned import planned_result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from pytest_mle.spec.model import PlannedItem, Spec
 
@@ -96,7 +96,7 @@ class RunReport:
 def spec_report(
     spec: Spec,
     path: str,
-    results: Mapping[str, ItemResult],
+    results: Mapping[str, Sequence[ItemResult]],
     not_selected: Collection[str] = (),
     inputs: Mapping[str, Any] | None = None,
 ) -> SpecReport:
@@ -109,18 +109,22 @@ def spec_report(
     path
         The spec file as reports shall name it.
     results
-        By item name. A result that no plan asked for becomes an ERROR of its own.
+        By planned name; an item has several where a fixture is parametrized. One that no plan asked for becomes an
+        ERROR of its own.
     not_selected
         Names of deselected items; a result counts more than a name here.
     inputs
         Declared inputs with their digests.
     """
-    items = [results.get(item.name) or _without_result(item, spec, not_selected) for item in spec.items]
+    items: list[ItemResult] = []
+    for item in spec.items:
+        items += results.get(item.name) or (_without_result(item, spec, not_selected),)
     planned = {item.name for item in spec.items}
     items += [
         replace(result, verdict=Verdict.ERROR, reasons=(NOT_PLANNED, *result.reasons))
-        for name, result in results.items()
+        for name, of_item in results.items()
         if name not in planned
+        for result in of_item
     ]
     return SpecReport(
         path=path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -17,7 +18,7 @@ from pytest_mle.reports.decision import (
     unmet,
 )
 from pytest_mle.reports.escaping import terminal_line
-from pytest_mle.reports.gate import base_practice_counts, counts_text, items_of
+from pytest_mle.reports.gate import base_practice_counts, counts_text, items_of, unshown_base_practices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,14 +26,8 @@ if TYPE_CHECKING:
     from pytest_mle.records.result import ItemResult
     from pytest_mle.reports.run_report import RunReport, SpecReport
 
-Style = Literal["green", "red", "yellow", "bold", "dim", ""]
-STYLES: dict[Verdict, Style] = {
-    Verdict.PASS: "green",
-    Verdict.WARNING: "yellow",
-    Verdict.WAIVED: "yellow",
-    Verdict.NOT_APPLICABLE: "dim",
-    Verdict.NOT_SELECTED: "dim",
-}
+# The words that pytest's terminal writer knows; "light" is dim.
+Style = Literal["green", "red", "yellow", "bold", "light", ""]
 FINDINGS_SHOWN = 3
 # A traceback or a list of requirements belongs into the files.
 LINES_OF_A_REASON = 4
@@ -46,25 +41,26 @@ class Line(NamedTuple):
     style: Style = ""
 
 
-def summary_lines(report: RunReport, *, width: int = 80, written: Sequence[str] = ()) -> list[Line]:
+def summary_lines(report: RunReport, folder: str | None = None, *, width: int = 80) -> list[Line]:
     """Return the summary of a run.
 
     Parameters
     ----------
     report
         What was found.
+    folder
+        Where the reports are, as shown in the last line; None if there are none.
     width
         Columns of the terminal.
-    written
-        Where the reports are, as shown in the last line.
     """
     width = max(width, NARROWEST)
     lines: list[Line] = []
     for spec in report.specs:
         lines += _spec_lines(spec, width)
     lines += _gate_lines(report, width)
-    if written:
-        lines += _wrapped(f"reports: {', '.join(written)}", width, 0, "dim", hanging=9)
+    if folder is not None:
+        where = f"reports: {folder}/results.json, {folder}/junit/"
+        lines += _wrapped(where, width, 0, "light", hanging=9)
     return lines
 
 
@@ -96,17 +92,21 @@ def _base_practice_table(spec: SpecReport, width: int) -> Iterator[Line]:
     id_width = min(max(_cells(row[0]) for row in rows), 24)
     counts_width = min(max(_cells(row[2]) for row in rows), width // 2)
     title_width = max(8, min(max(_cells(row[1]) for row in rows), width - id_width - counts_width - 4))
+    missing = {practice.id for practice in unshown_base_practices(spec)}
     for base_practice, title, counted, counts in rows:
         left = f"{_padded(base_practice, id_width)}  {_padded(title, title_width)}"
-        yield Line(f"{left}  {counted}".rstrip(), _table_style(counts))
+        first, *more = [line.text for line in _wrapped(re.sub(r"(?<=\d) ", "\xa0", counted), counts_width, 0)]
+        style = _table_style(counts, is_missing=base_practice in missing)
+        yield Line(f"{left}  {first}", style)
+        yield from (Line(f"{' ' * (id_width + title_width + 2)}{text}", style) for text in more)
 
 
-def _table_style(counts: dict[Verdict, int]) -> Style:
-    if not counts or any(verdict.is_red for verdict in counts):
+def _table_style(counts: dict[Verdict, int], *, is_missing: bool) -> Style:
+    if is_missing or any(verdict.is_red for verdict in counts):
         return "red"
     if Verdict.WARNING in counts or Verdict.WAIVED in counts:
         return "yellow"
-    return "green" if Verdict.PASS in counts else "dim"
+    return "green" if Verdict.PASS in counts else "light"
 
 
 def _pending(spec: SpecReport, width: int) -> Iterator[Line]:
@@ -140,7 +140,7 @@ def _red_item(item: ItemResult, spec: SpecReport, width: int) -> Iterator[Line]:
         if findings.total:
             for line in findings_lines(findings, FINDINGS_SHOWN):
                 yield from _wrapped(line.strip(), width, 6 if line.startswith(" ") else 4)
-    yield from _wrapped(place(item, spec), width, 4, "dim")
+    yield from _wrapped(place(item, spec), width, 4, "light")
 
 
 def _red_criteria(item: ItemResult, width: int) -> Iterator[Line]:
@@ -157,7 +157,7 @@ def _reason(reason: str, width: int) -> Iterator[Line]:
     for line in lines[:LINES_OF_A_REASON]:
         yield from _wrapped(line, width, 4)
     if len(lines) > LINES_OF_A_REASON:
-        yield Line(f"    ... {len(lines) - LINES_OF_A_REASON} more lines in results.json", "dim")
+        yield Line(f"    ... {len(lines) - LINES_OF_A_REASON} more lines in results.json", "light")
 
 
 def _noted(spec: SpecReport, width: int) -> Iterator[Line]:
@@ -175,7 +175,8 @@ def _gate_lines(report: RunReport, width: int) -> Iterator[Line]:
     items = [item for spec in report.specs for item in spec.items]
     not_selected = sum(item.verdict is Verdict.NOT_SELECTED for item in items)
     if gate.is_green:
-        yield from _wrapped(f"gate: GREEN, {len(items) - not_selected} items selected, none is red", width, 0, "green")
+        selected = _count(len(items) - not_selected, "item")
+        yield from _wrapped(f"gate: GREEN, {selected} selected, none is red", width, 0, "green")
     else:
         yield Line("gate: RED", "red")
     # Base practices that are not shown take one line together; the table has their counts.
@@ -185,13 +186,19 @@ def _gate_lines(report: RunReport, width: int) -> Iterator[Line]:
         shown = f"claimed but not shown: {', '.join(missing.base_practice for missing in gate.not_shown)}"
         yield from _wrapped(shown, width, 2, "red", hanging=4)
     if not_selected:
-        text = f"{not_selected} items were not selected: whether every base practice is shown was not judged"
-        yield from _wrapped(text, width, 2, "dim", hanging=4)
+        text = f"{_count(not_selected, 'item')} not selected: whether every base practice is shown was not judged"
+        yield from _wrapped(text, width, 2, "light", hanging=4)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _wrapped(text: str, width: int, indent: int, style: Style = "", hanging: int = 0) -> list[Line]:
+    # A number stays with its unit and its name.
+    kept = terminal_line(text).replace(" = ", "\xa0=\xa0").replace(" %", "\xa0%")
     wrapped = textwrap.wrap(
-        terminal_line(text),
+        kept,
         width,
         initial_indent=" " * indent,
         subsequent_indent=" " * (indent + (hanging or 2)),
@@ -199,7 +206,7 @@ def _wrapped(text: str, width: int, indent: int, style: Style = "", hanging: int
         replace_whitespace=False,
         drop_whitespace=True,
     )
-    return [Line(line, style) for line in wrapped]
+    return [Line(line.replace("\xa0", " "), style) for line in wrapped]
 
 
 def _padded(text: str, width: int) -> str:
