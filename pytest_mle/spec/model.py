@@ -89,6 +89,7 @@ class PlannedItem:
     asil_levels: tuple[str, ...] = ()
     standards: tuple[str, ...] = ()
     handbook_base_practice: str | None = None
+    is_waivable: bool = True
     description: str = ""
     location: Location | None = None
     key_origins: Mapping[str, Location] = field(default_factory=dict)
@@ -106,7 +107,11 @@ class BasePractice:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A requirement with the conditions that belong to its numbers."""
+    """A requirement with the conditions that belong to its numbers.
+
+    ``attributes`` are title, priority, release, status, group, version, source and whatever stands under
+    ``attributes:``; ``content_hash`` is the SHA-256 of everything that it says.
+    """
 
     id: str
     text: str
@@ -119,6 +124,7 @@ class Requirement:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     where: Mapping[str, Any] = field(default_factory=dict)
     using: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     content_hash: str = ""
     location: Location | None = None
 
