@@ -7,8 +7,6 @@ import zipfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,8 +18,9 @@ from pytest_mle.inputs.models.layouts import NonFiniteOutputError
 from pytest_mle.inputs.predictions import ClassificationPredictions, DetectionPredictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.models.preprocess import Placement, Preprocessor
     from pytest_mle.inputs.predictions import Predictions
+    from pytest_mle.records.progress import Progress
 
-    Progress = Callable[[int, int], None]
     Raw = Detections | NDArray[np.float32]
 
 FORMAT_VERSION = 1
@@ -46,8 +45,8 @@ class PreparingModel(Protocol):
 
     preprocessor: Preprocessor
 
-    def predict_prepared(self, prepared: NDArray[np.float32], placements: Sequence[Placement]) -> Raw:
-        """Predict for one prepared batch."""
+    def predict_input(self, values: NDArray[Any], placements: Sequence[Placement]) -> Raw:
+        """Predict for one batch of the network's input."""
         ...
 
 
@@ -112,30 +111,23 @@ def select_predictions(predictions: Predictions, dataset_slice: Dataset) -> Pred
     return DetectionPredictions(predictions.model, dataset_slice, chosen)
 
 
-def save_predictions(predictions: Predictions, path: Path) -> None:
-    """Write predictions to a numpy archive, atomically, with the digests of model and data set."""
+def save_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions to a numpy archive, with the digests of model and data set."""
     if isinstance(predictions, ClassificationPredictions):
         arrays: dict[str, Any] = {"probabilities": predictions.probabilities}
     else:
         found = predictions.detections
         arrays = {name: getattr(found, name) for name in ("boxes", "scores", "labels", "image_index")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Another process may read the file at any time, so it appears complete or not at all.
-    with NamedTemporaryFile(dir=path.parent, prefix=path.name, suffix=".part", delete=False) as file:
-        part = Path(file.name)
-        try:
-            np.savez(
-                file,
-                format_version=FORMAT_VERSION,
-                model=predictions.model.digest,
-                dataset=predictions.dataset.digest,
-                sample_count=len(predictions.dataset),
-                **arrays,
-            )
-        except BaseException:
-            part.unlink()
-            raise
-    part.replace(path)
+    # An open file, because numpy appends .npz to a name that ends otherwise.
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            format_version=FORMAT_VERSION,
+            model=predictions.model.digest,
+            dataset=predictions.dataset.digest,
+            sample_count=len(predictions.dataset),
+            **arrays,
+        )
 
 
 def load_predictions(path: Path, model: Model, dataset: Dataset) -> Predictions:
@@ -147,9 +139,10 @@ def load_predictions(path: Path, model: Model, dataset: Dataset) -> Predictions:
         If the file is absent, damaged, or was made by another model or for other data.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file open that it opened itself and found damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             stored = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"the predictions in {path.name} cannot be read: {error}") from error
     expected = {
         "format_version": FORMAT_VERSION,
@@ -173,10 +166,10 @@ def load_predictions(path: Path, model: Model, dataset: Dataset) -> Predictions:
 
 @dataclass(slots=True)
 class _ReadBatch:
-    """Images that are being read by threads, and where they are prepared."""
+    """Images that are being read by threads, and the network's input that they are written to."""
 
     images: list[Future[Any]]
-    prepared: NDArray[np.float32] | None
+    values: NDArray[Any] | None
 
     @property
     def size(self) -> int:
@@ -184,9 +177,9 @@ class _ReadBatch:
 
     def predict(self, model: Any) -> Raw:
         results = [image.result() for image in self.images]
-        if self.prepared is None:
+        if self.values is None:
             return model.predict(results)  # type: ignore[no-any-return]
-        return model.predict_prepared(self.prepared, results)  # type: ignore[no-any-return]
+        return model.predict_input(self.values, results)  # type: ignore[no-any-return]
 
 
 def _batches_read_ahead(model: Model, dataset: Dataset) -> Iterator[_ReadBatch]:
@@ -196,9 +189,9 @@ def _batches_read_ahead(model: Model, dataset: Dataset) -> Iterator[_ReadBatch]:
     def read(index: int) -> NDArray[np.uint8]:
         return dataset.image(index)
 
-    def read_into(index: int, room: NDArray[np.float32]) -> Placement:
+    def read_into(index: int, room: NDArray[Any]) -> Placement:
         assert preprocessor is not None
-        return preprocessor.prepare_into(dataset.image(index), room)
+        return preprocessor.feed_into(dataset.image(index), room)
 
     pool = ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="read-images")
 
@@ -206,9 +199,9 @@ def _batches_read_ahead(model: Model, dataset: Dataset) -> Iterator[_ReadBatch]:
         indices = range(first, min(first + model.batch_size, len(dataset)))
         if preprocessor is None or size is None:
             return _ReadBatch([pool.submit(read, index) for index in indices], None)
-        prepared = preprocessor.new_batch(len(indices), *size)
-        futures = [pool.submit(read_into, index, room) for index, room in zip(indices, prepared, strict=True)]
-        return _ReadBatch(futures, prepared)
+        values = preprocessor.new_input(len(indices), *size)
+        futures = [pool.submit(read_into, index, room) for index, room in zip(indices, values, strict=True)]
+        return _ReadBatch(futures, values)
 
     waiting: deque[_ReadBatch] = deque()
     try:

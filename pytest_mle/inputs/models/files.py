@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_mle.errors import InputError, TrustError
+from pytest_mle.errors import InputError
+from pytest_mle.inputs.trusted_path import resolve_trusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +26,7 @@ def model_file(
     InputError
         If there is no such file.
     """
-    found = (root / path).resolve()
-    folders = [folder.resolve() for folder in (root, *allowed_roots)]
-    if not any(found.is_relative_to(folder) for folder in folders):
-        raise TrustError(
-            f"{what} {path!r} lies outside the spec's folder. Allow its folder with --mle-data-root={found.parent}",
-            location,
-        )
+    found = resolve_trusted(path, root, allowed_roots=allowed_roots, location=location)
     if found.is_dir():
         raise InputError(f"{what} {path!r} is a folder", location)
     if not found.is_file():

@@ -107,9 +107,9 @@ class LoadedModel:
         parts: list[Detections | NDArray[np.float32]] = []
         counts: list[int] = []
         for batch in _batches(images, self.batch_size, is_mixed=self.preprocessor.declared.resize == "none"):
-            prepared, placements = self.preprocessor.prepare(batch)
+            values, placements = self.preprocessor.feed(batch)
             try:
-                parts.append(self.predict_prepared(prepared, placements))
+                parts.append(self.predict_input(values, placements))
             except NonFiniteOutputError as error:
                 raise _moved(error, sum(counts)) from error
             counts.append(len(batch))
@@ -117,33 +117,20 @@ class LoadedModel:
 
     def prepare(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Resize and scale to the network's size in 0..1, without mean and std."""
-        return self.preprocessor.prepare(list(images))[0]
+        return self.preprocessor.prepare(images)
 
     def forward(self, prepared: NDArray[np.float32]) -> list[NetworkOutput]:
         """Run the bare network on prepared images (range, mean and std included) and wait for the result."""
-        values = self.preprocessor.network_input(prepared)
-        batch = self.network.fixed_batch
-        if batch is None or len(values) == batch:
-            return self.network.run(values)
-        outputs: list[NetworkOutput] = []
-        for start in range(0, len(values), batch):
-            part = values[start : start + batch]
-            missing = batch - len(part)
-            if missing:
-                part = np.concatenate((part, np.repeat(part[-1:], missing, axis=0)))
-            whole = self.network.run(part)
-            outputs += _first_images(whole, batch - missing)
-        return outputs
+        return self._run(self.preprocessor.network_input(prepared))
 
-    def predict_prepared(
-        self, prepared: NDArray[np.float32], placements: Sequence[Placement]
-    ) -> Detections | NDArray[np.float32]:
-        """Predict for one batch of prepared images, of which ``placements`` tell where they lie."""
-        outputs = self.forward(prepared)
+    def predict_input(self, values: NDArray[Any], placements: Sequence[Placement]) -> Detections | NDArray[np.float32]:
+        """Predict for one batch of the network's input; ``placements`` tell where each image lies in it."""
+        outputs = self._run(values)
+        height, width = values.shape[2:] if self.declaration.preprocess.layout == "nchw" else values.shape[1:3]
         try:
             if self.task == "classification":
-                return self._probabilities(outputs, len(prepared))
-            return self._detections(outputs, (prepared.shape[3], prepared.shape[2]), placements)
+                return self._probabilities(outputs, len(values))
+            return self._detections(outputs, (width, height), placements)
         except NonFiniteOutputError as error:
             raise NonFiniteOutputError(error.image, self.name) from error
         except LayoutError as error:
@@ -179,6 +166,20 @@ class LoadedModel:
     def parameter_count(self) -> int | None:
         """Number of stored parameters, None where the file does not tell."""
         return self.network.parameter_count
+
+    def _run(self, values: NDArray[Any]) -> list[NetworkOutput]:
+        batch = self.network.fixed_batch
+        if batch is None or len(values) == batch:
+            return self.network.run(values)
+        outputs: list[NetworkOutput] = []
+        for start in range(0, len(values), batch):
+            part = values[start : start + batch]
+            missing = batch - len(part)
+            if missing:
+                part = np.concatenate((part, np.repeat(part[-1:], missing, axis=0)))
+            whole = self.network.run(part)
+            outputs += _first_images(whole, batch - missing)
+        return outputs
 
     def _detections(
         self, outputs: Sequence[NetworkOutput], size: tuple[int, int], placements: Sequence[Placement]
