@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from pytest_mle.records.result import ItemResult
     from pytest_mle.reports.run_report import RunReport, SpecReport
 
-# The words that pytest's terminal writer knows; "light" is dim.
-Style = Literal["green", "red", "yellow", "bold", "light", ""]
+Style = Literal["green", "red", "yellow", "bold", "dim", ""]
 FINDINGS_SHOWN = 3
 # A traceback or a list of requirements belongs into the files.
 LINES_OF_A_REASON = 4
@@ -41,26 +40,25 @@ class Line(NamedTuple):
     style: Style = ""
 
 
-def summary_lines(report: RunReport, folder: str | None = None, *, width: int = 80) -> list[Line]:
+def summary_lines(report: RunReport, *, width: int = 80, written: Sequence[str] = ()) -> list[Line]:
     """Return the summary of a run.
 
     Parameters
     ----------
     report
         What was found.
-    folder
-        Where the reports are, as shown in the last line; None if there are none.
     width
         Columns of the terminal.
+    written
+        Where the reports are, for the last line.
     """
     width = max(width, NARROWEST)
     lines: list[Line] = []
     for spec in report.specs:
         lines += _spec_lines(spec, width)
     lines += _gate_lines(report, width)
-    if folder is not None:
-        where = f"reports: {folder}/results.json, {folder}/junit/"
-        lines += _wrapped(where, width, 0, "light", hanging=9)
+    if written:
+        lines += _wrapped(f"reports: {', '.join(written)}", width, 0, "dim", hanging=9)
     return lines
 
 
@@ -106,7 +104,7 @@ def _table_style(counts: dict[Verdict, int], *, is_missing: bool) -> Style:
         return "red"
     if Verdict.WARNING in counts or Verdict.WAIVED in counts:
         return "yellow"
-    return "green" if Verdict.PASS in counts else "light"
+    return "green" if Verdict.PASS in counts else "dim"
 
 
 def _pending(spec: SpecReport, width: int) -> Iterator[Line]:
@@ -140,7 +138,7 @@ def _red_item(item: ItemResult, spec: SpecReport, width: int) -> Iterator[Line]:
         if findings.total:
             for line in findings_lines(findings, FINDINGS_SHOWN):
                 yield from _wrapped(line.strip(), width, 6 if line.startswith(" ") else 4)
-    yield from _wrapped(place(item, spec), width, 4, "light")
+    yield from _wrapped(place(item, spec), width, 4, "dim")
 
 
 def _red_criteria(item: ItemResult, width: int) -> Iterator[Line]:
@@ -157,7 +155,7 @@ def _reason(reason: str, width: int) -> Iterator[Line]:
     for line in lines[:LINES_OF_A_REASON]:
         yield from _wrapped(line, width, 4)
     if len(lines) > LINES_OF_A_REASON:
-        yield Line(f"    ... {len(lines) - LINES_OF_A_REASON} more lines in results.json", "light")
+        yield Line(f"    ... {len(lines) - LINES_OF_A_REASON} more lines in results.json", "dim")
 
 
 def _noted(spec: SpecReport, width: int) -> Iterator[Line]:
@@ -187,7 +185,7 @@ def _gate_lines(report: RunReport, width: int) -> Iterator[Line]:
         yield from _wrapped(shown, width, 2, "red", hanging=4)
     if not_selected:
         text = f"{_count(not_selected, 'item')} not selected: whether every base practice is shown was not judged"
-        yield from _wrapped(text, width, 2, "light", hanging=4)
+        yield from _wrapped(text, width, 2, "dim", hanging=4)
 
 
 def _count(number: int, noun: str) -> str:

@@ -100,6 +100,16 @@ def test_failed_write_keeps_the_old_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
+def test_reader_of_the_old_file_keeps_it(tmp_path):
+    """Whoever has the old file open reads it to its end, while the new one takes its place."""
+    target = tmp_path / "results.json"
+    target.write_bytes(b"old")
+    with target.open("rb") as reader:
+        write_atomically(target, b"new content")
+        assert reader.read() == b"old"
+    assert target.read_bytes() == b"new content"
+
+
 def test_files_are_readable_by_others(tmp_path):
     """A CI runner under another user can collect the reports."""
     write_atomically(tmp_path / "a", b"x")

@@ -191,6 +191,14 @@ def test_evidence_is_no_test_for_s_core(make_item, make_report):
     assert "FullyVerifies" not in found
 
 
+def test_partly_verified_is_not_fully_verified(make_item, make_report):
+    """A requirement that is named as partially verified is not claimed in full as well."""
+    item = make_item("a", verifies=("R-1",), partially_verifies=("R-1",))
+    found = properties_of(cases_of(make_report(item))["a"])
+    assert found["PartiallyVerifies"] == "R-1"
+    assert "FullyVerifies" not in found
+
+
 def test_extension_is_marked(every_verdict):
     """MLE.5 is marked as no part of Automotive SPICE in classname, text and properties."""
     case = cases_of(every_verdict)["MLE5-5-ERROR"]
@@ -271,6 +279,13 @@ def test_names_that_escape_alike_stay_different(make_item, make_report, gitlab):
     """A control character and its visible form are two test cases; an item named like our own case is none of ours."""
     report = make_report(*(make_item(name) for name in ("a\x00", "a#x00", "completeness", "a\n", "a ")))
     assert len(assert_every_reader_survives(junit_files(report), gitlab)) == 6
+
+
+def test_results_of_equal_name_are_both_shown(make_item, make_report, gitlab):
+    """GitLab would keep the last of two equal names: a failure behind a pass of the same name stays visible."""
+    report = make_report(make_item("a", Verdict.FAIL), make_item("a"))
+    shown = assert_every_reader_survives(junit_files(report), gitlab)
+    assert [case.status for case in shown if case.name.startswith("a")] == ["failure", "success"]
 
 
 def test_path_in_a_base_practice_stays_in_the_folder(make_item, make_report):
