@@ -1,0 +1,1 @@
+"""Checks of data sets: are the files whole, labelled, distinct."""
