@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from pytest_mle.errors import closest
@@ -14,8 +15,9 @@ from pytest_mle.spec.units import UNITS, UnitError, is_difference, to_base
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_mle.errors import Location
     from pytest_mle.records.quantity import QuantityDeclaration
-    from pytest_mle.spec.model import Operator
+    from pytest_mle.spec.model import Operator, Origin
 
 GRAMMAR = "quantity op number [unit] [at N % confidence | by point value], op one of < <= > >= ==; or quantity in a..b"
 OPERATORS = ("<=", ">=", "==", "<", ">")
@@ -50,6 +52,7 @@ class WrittenCriterion:
     by_point_value: bool = False
 
 
+@lru_cache(maxsize=4096)
 def read_criterion(text: str) -> WrittenCriterion:
     """Split a criterion into its parts.
 
@@ -90,7 +93,16 @@ def _confidence(text: str, percent: str | None) -> float | None:
     return float(value)
 
 
-def resolve_criterion(written: WrittenCriterion, declaration: QuantityDeclaration | None = None) -> Criterion:
+def resolve_criterion(
+    written: WrittenCriterion,
+    declaration: QuantityDeclaration | None = None,
+    *,
+    policy_confidence: float | None = None,
+    origin: Origin = "project",
+    requirement: str | None = None,
+    is_advisory: bool = False,
+    location: Location | None = None,
+) -> Criterion:
     """Turn a written criterion into one in base units.
 
     Parameters
@@ -99,13 +111,18 @@ def resolve_criterion(written: WrittenCriterion, declaration: QuantityDeclaratio
         From :func:`read_criterion`.
     declaration
         The quantity as the check declares it; None leaves its dimension and ``==`` to the run.
+    policy_confidence
+        What is asked of an estimate whose criterion says nothing.
+    origin, requirement, is_advisory, location
+        Kept with the criterion.
 
     Raises
     ------
     CriterionError
         If unit or operator do not fit the quantity.
     """
-    if written.op == "==" and declaration is not None and declaration.kind != "exact":
+    is_exact = declaration is not None and declaration.kind == "exact"
+    if written.op == "==" and declaration is not None and not is_exact:
         raise CriterionError(
             f"{written.text!r}: {written.quantity} is estimated from a sample, so == can never be shown. "
             "Use <, <=, >, >= or in a..b"
@@ -115,6 +132,9 @@ def resolve_criterion(written: WrittenCriterion, declaration: QuantityDeclaratio
         upper = None if written.upper is None else to_base(written.upper, written.unit, written.quantity, declaration)
     except UnitError as error:
         raise CriterionError(f"{written.text!r}: {error}") from error
+    confidence = written.confidence
+    if confidence is None and not written.by_point_value:
+        confidence = policy_confidence
     return Criterion(
         text=written.text,
         quantity=written.quantity,
@@ -122,25 +142,18 @@ def resolve_criterion(written: WrittenCriterion, declaration: QuantityDeclaratio
         bound=bound,
         upper=None if upper is None else upper[0],
         unit=unit,
-        confidence=written.confidence,
+        confidence=None if is_exact else confidence,
         by_point_value=written.by_point_value,
+        origin=origin,
+        requirement=requirement,
+        is_advisory=is_advisory,
+        location=location,
     )
 
 
 def parse_criterion(text: str, declaration: QuantityDeclaration | None = None) -> Criterion:
     """Read a criterion and convert it to base units; see :func:`read_criterion` and :func:`resolve_criterion`."""
     return resolve_criterion(read_criterion(text), declaration)
-
-
-def fold_confidence(
-    criterion: Criterion, confidence: float | None, declaration: QuantityDeclaration | None
-) -> Criterion:
-    """Fill in ``policy.confidence`` where the criterion says nothing; an exact quantity needs none."""
-    if declaration is not None and declaration.kind == "exact":
-        return criterion if criterion.confidence is None else replace(criterion, confidence=None)
-    if criterion.confidence is not None or criterion.by_point_value or confidence is None:
-        return criterion
-    return replace(criterion, confidence=confidence)
 
 
 def format_criterion(criterion: Criterion) -> str:

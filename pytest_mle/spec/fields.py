@@ -149,7 +149,7 @@ TABLES: dict[str, dict[str, Field]] = {
         "process": Field("text", "Process; default: that of the base practice."),
         "base_practice": Field("text", "Base practice it is reported under, such as MLE.4.BP3."),
         "check": Field("text", "The check that measures: built in, or a fixture of the project."),
-        "with": Field("mapping", "Parameters of the check."),
+        "with": Field("mapping", "Parameters of the check; null removes one that the extended checklist sets."),
         "using": Field("mapping", "Which declared input each input of the check gets."),
         "where": Field("mapping", "Only samples or objects that match, such as {distance_m: {lt: 50}}."),
         "for_each": Field("list", "One test case per slice.", table="variant"),

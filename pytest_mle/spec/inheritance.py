@@ -135,7 +135,8 @@ def _refuse_narrowing(own: Conditions, one: Verified, called: str, problems: Pro
             problems.add(
                 own.origins.get(f"where.{attribute}"),
                 f"{called} looks only at {attribute} {_phrase(expected)}, "
-                f"but {requirement.id} ({requirement.location}) holds without that condition. Say verifies: [{{id: {requirement.id}, partially: true}}], "
+                f"but {requirement.id} ({requirement.location}) holds without that condition. "
+                f"Say verifies: [{{id: {requirement.id}, partially: true}}], "
                 "or put the condition into the requirement's under",
             )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pytest_mle.errors import closest
 from pytest_mle.spec.base_practices import official_spelling
 from pytest_mle.spec.conditions import merge_where, read_where
-from pytest_mle.spec.criteria import CriterionError, fold_confidence, read_criterion, resolve_criterion
+from pytest_mle.spec.criteria import CriterionError, read_criterion, resolve_criterion
 from pytest_mle.spec.evidence import describe_needed, read_evidence
 from pytest_mle.spec.fields import asil_levels, read_fields
 from pytest_mle.spec.inheritance import Conditions, Verified, with_requirements
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_mle.spec.adoption import Adopted
     from pytest_mle.spec.criteria import WrittenCriterion
     from pytest_mle.spec.interpolation import Interpolation
-    from pytest_mle.spec.model import BasePractice, Criterion, Evidence, Policy, Project
+    from pytest_mle.spec.model import BasePractice, Criterion, Evidence, Origin, Policy, Project
     from pytest_mle.spec.overlay import ItemSource
     from pytest_mle.spec.requirements import RequirementSource
     from pytest_mle.spec.validate import Checks, Declared
@@ -121,28 +121,27 @@ class _ItemPlan:
             )
         return practice
 
-    def _common(self, practice: BasePractice) -> PlannedItem:
+    def _common(self, practice: BasePractice) -> dict[str, Any]:
         """Return what all test cases of the item share."""
         good = self.good
         handbook = good.get("handbook_base_practice")
-        return PlannedItem(
-            name=self.id,
-            item=self.id,
-            title=good.get("title", self.id),
-            process=practice.process,
-            base_practice=practice.id,
-            fit=good.get("fit", "exact"),
-            origin=self.source.checklist or "project",
-            timeout_s=parse_duration(good["timeout"]) if "timeout" in good else None,
-            marks=self._marks(),
-            asil_levels=self._asil_levels(),
-            standards=tuple(good.get("standards", ())),
-            handbook_base_practice=handbook,
-            is_waivable=good.get("waivable", True),
-            description=good.get("description", ""),
-            location=self.mapping.place("id"),
-            evidence=self._evidence(),
-        )
+        return {
+            "item": self.id,
+            "title": good.get("title", self.id),
+            "process": practice.process,
+            "base_practice": practice.id,
+            "fit": good.get("fit", "exact"),
+            "origin": self.source.checklist or "project",
+            "timeout_s": parse_duration(good["timeout"]) if "timeout" in good else None,
+            "marks": self._marks(),
+            "asil_levels": self._asil_levels(),
+            "standards": tuple(good.get("standards", ())),
+            "handbook_base_practice": handbook,
+            "is_waivable": good.get("waivable", True),
+            "description": good.get("description", ""),
+            "location": self.mapping.place("id"),
+            "evidence": self._evidence(),
+        }
 
     def _marks(self) -> tuple[str, ...]:
         marks = self.good.get("marks", ())
@@ -166,7 +165,7 @@ class _ItemPlan:
 
     # One test case
 
-    def _case(self, common: PlannedItem, variant: Variant) -> PlannedItem:
+    def _case(self, common: Mapping[str, Any], variant: Variant) -> PlannedItem:
         name = self.id if variant.name is None else f"{self.id}[{variant.name}]"
         not_applicable = self._not_applicable(common, variant)
         verified = self._verified(variant)
@@ -178,9 +177,12 @@ class _ItemPlan:
             self._refuse_unmeasurable(conditions, criteria)
             self._fit(conditions, check)
             reasons = tuple(self._pending(common, conditions, check, criteria))
-        kind: Kind = self.good.get("kind") or _kind_of(conditions.check, common.evidence)
-        return replace(
-            common,
+        kind: Kind = self.good.get("kind") or _kind_of(conditions.check, common["evidence"])
+        shared = dict(common)
+        if variant.entry is not None:
+            shared["location"] = variant.entry.location
+        return PlannedItem(
+            **shared,
             name=name,
             variant=variant.name,
             kind=kind,
@@ -193,16 +195,15 @@ class _ItemPlan:
             verifies=tuple(Verification(one.source.requirement.id, one.is_partial) for one in verified),
             not_applicable=not_applicable,
             pending_reasons=reasons,
-            location=common.location if variant.entry is None else variant.entry.location,
             key_origins=self._key_origins(variant, conditions),
         )
 
-    def _not_applicable(self, common: PlannedItem, variant: Variant) -> str | None:
+    def _not_applicable(self, common: Mapping[str, Any], variant: Variant) -> str | None:
         reason: str | None = variant.fields.get("not_applicable") or self.good.get("not_applicable")
         if reason is not None:
             return " ".join(reason.split())
         asil = self.around.project.asil
-        levels = common.asil_levels
+        levels = common["asil_levels"]
         if asil is None or not levels or set(levels) & set(asil_levels(asil)):
             return None
         return f"it applies to ASIL {', '.join(levels)}; the project is ASIL {asil}"
@@ -251,9 +252,11 @@ class _ItemPlan:
         for one in verified:
             name = one.source.requirement.id
             for written, place, is_advisory in one.source.written:
-                criterion = self._resolve(written, place, check)
+                criterion = self._resolve(
+                    written, check, origin="requirement", requirement=name, is_advisory=is_advisory, location=place
+                )
                 if criterion is not None:
-                    yield replace(criterion, origin="requirement", requirement=name, is_advisory=is_advisory)
+                    yield criterion
 
     # Conditions
 
@@ -319,7 +322,8 @@ class _ItemPlan:
     def _criteria_in(self, entries: LocatedList, key: str, check: CheckDeclaration | None) -> Iterator[Criterion]:
         for index, entry in enumerate(entries):
             place = entries.place(index)
-            text, origin, is_advisory = entry, "project", key == "advise"
+            text, is_advisory = entry, key == "advise"
+            origin: Origin = "project"
             if isinstance(entry, LocatedMapping):
                 good = read_fields(entry, "criterion", f"{self.called}: a criterion", place, self.problems)
                 text = good.get("criterion")
@@ -335,16 +339,16 @@ class _ItemPlan:
             except CriterionError as error:
                 self.problems.add(place, str(error))
                 continue
-            criterion = self._resolve(written, place, check)
+            is_advisory = self._advises(written.quantity, origin, is_advisory=is_advisory)
+            criterion = self._resolve(written, check, origin=origin, is_advisory=is_advisory, location=place)
             if criterion is not None:
-                is_advisory = self._advises(written.quantity, origin, is_advisory=is_advisory)
-                yield replace(criterion, origin=origin, is_advisory=is_advisory)  # type: ignore[arg-type]
+                yield criterion
 
-    def _origin(self, good: Mapping[str, Any], entry: LocatedMapping) -> str:
+    def _origin(self, good: Mapping[str, Any], entry: LocatedMapping) -> Origin:
         if "origin" not in good:
             return "project"
         if entry.location.path in self.around.checklist_files:
-            return str(good["origin"])
+            return cast("Origin", good["origin"])
         self.problems.add(entry.place("origin"), "origin is for checklists; the criteria of a project are its own")
         return "project"
 
@@ -356,18 +360,33 @@ class _ItemPlan:
             return False
         return is_advisory or self.id not in self.around.adopted.items
 
-    def _resolve(self, written: WrittenCriterion, place: Location, check: CheckDeclaration | None) -> Criterion | None:
+    def _resolve(
+        self,
+        written: WrittenCriterion,
+        check: CheckDeclaration | None,
+        *,
+        origin: Origin,
+        is_advisory: bool,
+        location: Location,
+        requirement: str | None = None,
+    ) -> Criterion | None:
         quantity, message = quantity_of(check, written.quantity)
         if message is not None:
-            self._misfit(place, message)
+            self._misfit(location, message)
             return None
         try:
-            criterion = resolve_criterion(written, quantity)
+            return resolve_criterion(
+                written,
+                quantity,
+                policy_confidence=self.around.policy.confidence,
+                origin=origin,
+                requirement=requirement,
+                is_advisory=is_advisory,
+                location=location,
+            )
         except CriterionError as error:
-            self._misfit(place, str(error))
+            self._misfit(location, str(error))
             return None
-        folded = fold_confidence(criterion, self.around.policy.confidence, quantity)
-        return replace(folded, location=place)
 
     # The check
 
@@ -411,10 +430,14 @@ class _ItemPlan:
     # What is still owed
 
     def _pending(
-        self, common: PlannedItem, conditions: Conditions, check: CheckDeclaration | None, criteria: Sequence[Criterion]
+        self,
+        common: Mapping[str, Any],
+        conditions: Conditions,
+        check: CheckDeclaration | None,
+        criteria: Sequence[Criterion],
     ) -> Iterator[str]:
         missing = [] if check is None else missing_inputs(check, conditions.using, self.around.declared)
-        needed = self.good.get("evidence_needed") if not common.evidence else None
+        needed = self.good.get("evidence_needed") if not common["evidence"] else None
         if not self.source.is_addressed:
             reason = self._not_addressed(conditions.check, check, missing, needed)
             if reason is not None:
@@ -426,7 +449,7 @@ class _ItemPlan:
         yield from missing
         if needed is not None:
             yield f"evidence owed: {describe_needed(plain(needed))}"
-        if not common.evidence and not any(not criterion.is_advisory for criterion in criteria):
+        if not common["evidence"] and not any(not criterion.is_advisory for criterion in criteria):
             yield self._no_criterion(criteria)
 
     def _not_addressed(

@@ -19,6 +19,7 @@ from pytest_mle.spec.problems import Problems
 from pytest_mle.spec.requirements import read_requirements
 from pytest_mle.spec.source_files import SourceFiles, display_path
 from pytest_mle.spec.validate import Checks, Declared
+from pytest_mle.spec.yaml_with_lines import LocatedList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -142,22 +143,23 @@ def _claimed(
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         problems.add(effective.sections.place("processes"), f"processes must be a list of texts, got {listed!r:.60}")
         return None
-    if not listed:
-        problems.add(
-            effective.sections.place("processes"), "processes is empty. Leave it out to claim all that have items"
-        )
     known = {practice.process for practice in practices.values()}
     for index, name in enumerate(listed):
         if name not in known:
-            problems.add(listed.place(index), f"unknown process {name!r}. {closest(name, sorted(known | set(titles)))}")  # type: ignore[attr-defined]
+            problems.add(_place_in(listed, index), f"unknown process {name!r}. {closest(name, sorted(known))}")
     return tuple(dict.fromkeys(listed))
+
+
+def _place_in(listed: list[Any], index: int) -> Location | None:
+    return listed.place(index) if isinstance(listed, LocatedList) else None
 
 
 def _plan_items(effective: Effective, claimed: tuple[str, ...] | None, around: Surroundings) -> list[PlannedItem]:
     planned: list[PlannedItem] = []
     for source in effective.items.values():
         practice = practice_of(source, around.practices)
-        if claimed is not None and practice is not None and practice.process not in claimed:
+        # `processes: []` claims none: a partial checklist, judged by its items alone.
+        if claimed and practice is not None and practice.process not in claimed:
             if source.is_addressed:
                 around.problems.add(
                     source.mapping.place("id"),

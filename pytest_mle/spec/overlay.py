@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INDEX = "_index.yaml"
 OF_THE_CHECK = ("with", "using", "parametrize", "accept", "accept_more", "advise")
+REMOVABLE = ("with", "using", "where")
 MERGED_SECTIONS = ("project", "inputs", "defaults", "policy")
 
 
@@ -76,6 +77,8 @@ def merge_item(base: LocatedMapping, top: LocatedMapping) -> LocatedMapping:
 
     Parameters, inputs and criteria belong to a check: an item that names another one leaves them behind.
     """
+    for section in REMOVABLE:
+        base, top = _remove_nulls(base, top, section)
     if "check" in base and top.get("check", base["check"]) != base["check"]:
         base = without(base, OF_THE_CHECK)
     below = base.get("accept")
@@ -85,6 +88,19 @@ def merge_item(base: LocatedMapping, top: LocatedMapping) -> LocatedMapping:
         merged["accept"] = appended(below, more)
         del merged["accept_more"]
     return merged
+
+
+def _remove_nulls(base: LocatedMapping, top: LocatedMapping, section: str) -> tuple[LocatedMapping, LocatedMapping]:
+    """Let ``with: {name: null}`` remove what lies below, as JSON merge patches do (RFC 7396)."""
+    below, above = base.get(section), top.get(section)
+    if not (isinstance(below, LocatedMapping) and isinstance(above, LocatedMapping)):
+        return base, top
+    removed = [key for key, value in above.items() if value is None and key in below]
+    if not removed:
+        return base, top
+    base, top = base.copy(), top.copy()
+    base[section], top[section] = without(below, removed), without(above, removed)
+    return base, top
 
 
 def without(mapping: LocatedMapping, keys: Iterable[str]) -> LocatedMapping:

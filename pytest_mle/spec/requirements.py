@@ -122,13 +122,13 @@ def _resolve(
             problems.add(place, message)
             continue
         try:
-            criterion = resolve_criterion(one, quantity)
+            resolved.append(
+                resolve_criterion(
+                    one, quantity, origin="requirement", requirement=name, is_advisory=is_advisory, location=place
+                )
+            )
         except CriterionError as error:
             problems.add(place, str(error))
-            continue
-        resolved.append(
-            replace(criterion, origin="requirement", requirement=name, location=place, is_advisory=is_advisory)
-        )
     return tuple(resolved)
 
 

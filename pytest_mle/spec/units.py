@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 from pytest_mle.errors import closest
@@ -103,7 +103,7 @@ _SHARES = frozenset(
     | {"share", "specificity", "sensitivity", "drop", "gap"}
 )
 _DIFFERENCES = frozenset({"drop", "gap", "difference"})
-ONE = Decimal(1)
+_EXACT = Context(prec=60, traps=[])
 
 
 def find_unit(spelling: str) -> Unit:
@@ -165,9 +165,7 @@ def to_base(
         raise UnitError(_wrong_dimension(quantity, base, unit))
     if unit is None and base != "1" and not _is_counted(base):
         raise UnitError(f"{quantity} needs a unit: {_spellings(base)}")
-    with localcontext() as context:
-        context.prec = 60
-        value = float(number * (unit.factor if unit else ONE))
+    value = float(number if unit is None else _EXACT.multiply(number, unit.factor))
     if not math.isfinite(value):
         raise UnitError(f"{number} is too large for a number")
     if base == "1":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -86,6 +87,7 @@ def plain(value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)
 def resolve_scalar(text: str) -> Any:
     """Give a plain scalar its YAML 1.2 core type: ``1e-7`` is a number; ``no``, ``on`` and ``12:30`` are text."""
     if text in _WORDS:
@@ -197,18 +199,27 @@ class _Reader:
         self.fail(line, message)
         raise _Stop
 
-    def read(self, get_event: Callable[[], Any]) -> None:
-        scalar, sequence, mapping = yaml.ScalarEvent, yaml.SequenceStartEvent, yaml.MappingStartEvent
+    def read(self, get_event: Callable[[], Any]) -> None:  # noqa: C901  a call for each event would cost a third
+        scalar, key_or_value = yaml.ScalarEvent, self.add
         ends = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
         while True:
             event = get_event()
             kind = type(event)
             if kind is scalar:
-                self.scalar(event)
-            elif kind is sequence:
-                self.open(event, is_mapping=False)
-            elif kind is mapping:
-                self.open(event, is_mapping=True)
+                value = text = event.value
+                line = event.start_mark.line + 1
+                spelled = None
+                if event.tag is not None:
+                    self.refuse_tag(event, line)
+                elif not event.style:
+                    value = resolve_scalar(text)
+                    if value is not text and type(value) is not bool:
+                        spelled = text
+                if event.anchor is not None:
+                    self.anchors[event.anchor] = (value, 1)
+                key_or_value(value, line, 1, spelled)
+            elif kind is yaml.SequenceStartEvent or kind is yaml.MappingStartEvent:
+                self.open(event, is_mapping=kind is yaml.MappingStartEvent)
             elif kind in ends:
                 self.close(event.start_mark.line + 1)
             elif kind is yaml.AliasEvent:
@@ -219,17 +230,6 @@ class _Reader:
                     self.stop(event.start_mark.line + 1, "a second document begins here (---); one file, one document")
             elif kind is yaml.StreamEndEvent:
                 return
-
-    def scalar(self, event: Any) -> None:
-        line = event.start_mark.line + 1
-        if event.tag is not None:
-            self.refuse_tag(event, line)
-        is_plain = event.implicit[0] and not event.style
-        text = event.value
-        value = resolve_scalar(text) if is_plain else text
-        if event.anchor is not None:
-            self.anchors[event.anchor] = (value, 1)
-        self.add(value, line, 1, text if is_plain and type(value) in (int, float) else None)
 
     def open(self, event: Any, *, is_mapping: bool) -> None:
         line = event.start_mark.line + 1
@@ -273,25 +273,26 @@ class _Reader:
             return
         frame = self.stack[-1]
         frame.size += size
-        if frame.size > MAX_NODES or (frame.size > EXPANSION_GRACE and frame.size > 10 * self.written):
+        if frame.size > EXPANSION_GRACE and (frame.size > MAX_NODES or frame.size > 10 * self.written):
             self.stop(line, "aliases expand this file too far; write the repeated part once, or split the file")
-        if not frame.is_mapping:
-            frame.container.append(value)
-            frame.container.places.append(self.at(line))
-        elif frame.waits_for_key:
+        if frame.waits_for_key:
             self.take_key(frame, value, line)
-        else:
+        elif frame.is_mapping:
             frame.waits_for_key = True
             if frame.key is not None:
-                frame.container[frame.key] = value
-                frame.container.places[frame.key] = self.at(frame.key_line)
+                container = frame.container
+                container[frame.key] = value
+                container.places[frame.key] = self.locations.get(frame.key_line) or self.at(frame.key_line)
                 if spelled is not None:
-                    frame.container.spelled[frame.key] = spelled
+                    container.spelled[frame.key] = spelled
+        else:
+            frame.container.append(value)
+            frame.container.places.append(self.locations.get(line) or self.at(line))
 
     def take_key(self, frame: _Frame, key: Any, line: int) -> None:
         frame.waits_for_key = False
         frame.key, frame.key_line = None, line
-        if not isinstance(key, (str, int)) or isinstance(key, bool):
+        if type(key) is not str and type(key) is not int:
             self.fail(line, f"a key must be text or a whole number, got {_shown(key)}")
         elif key == "<<":
             self.fail(line, "merge keys (<<) do not exist in YAML 1.2; write the keys out, or alias the whole mapping")
