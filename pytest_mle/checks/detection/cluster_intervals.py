@@ -1,0 +1,241 @@
+"""Intervals of detection metrics over clusters of images, for many clusters and for few.
+
+A percentile bootstrap over clusters serves where there is something to resample. With few clusters, or with errors in
+few of them, it claims a certainty that the data do not have: a detector without a miss gets the interval [100 %,
+100 %]. There, bounds come from exact distributions over the effective sample size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_mle.records.quantity import Bounded, PointEstimate, Proportion, Resampled, clopper_pearson
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pytest_mle.records.quantity import Quantity
+
+    Floats = NDArray[np.float64]
+
+# A percentile bootstrap of fewer clusters is too narrow.
+MINIMUM_CLUSTERS = 20
+# With errors in fewer clusters than this, how many of them a resample draws says little about unseen ones.
+FEW_CLUSTERS = 10
+# Resamples in which a metric is undefined are left out; more than this share of them would bias the interval.
+LARGEST_UNDEFINED_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClusterCounts:
+    """Events and the units in which they could happen, ``(cluster,)`` each: hits of objects, misses of objects."""
+
+    events: Floats
+    units: Floats
+
+    @property
+    def occupied(self) -> int:
+        """Number of clusters with any unit."""
+        return int(np.count_nonzero(self.units))
+
+    @property
+    def with_event(self) -> int:
+        """Number of clusters with an event."""
+        return int(np.count_nonzero(self.events))
+
+    @property
+    def with_other(self) -> int:
+        """Number of clusters with a unit in which the event did not happen."""
+        return int(np.count_nonzero(self.events < self.units))
+
+
+def clustered_share(counts: ClusterCounts, resamples: Floats, noun: str) -> Quantity:
+    """Return a share of units with bounds that respect the clusters.
+
+    Parameters
+    ----------
+    counts
+        Events among units; no cluster has more events than units.
+    resamples
+        The share in each bootstrap resample of the clusters, ``(resample,)``; NaN where it is undefined.
+    noun
+        What the clusters are, for the report.
+
+    Returns
+    -------
+    Quantity
+        NaN without interval if there is no unit. The percentile bootstrap where there are at least 20 clusters, and at
+        least 10 of them have an event and 10 have none of it; else Clopper-Pearson over :func:`effective_size`.
+    """
+    events, units = counts.events.sum(), counts.units.sum()
+    if units == 0:
+        return PointEstimate(float("nan"), 0, "undefined: nothing to count")
+    few = min(counts.with_event, counts.with_other)
+    share = float(events / units)
+    defined = resamples[np.isfinite(resamples)]
+    if counts.occupied >= MINIMUM_CLUSTERS and few >= FEW_CLUSTERS and is_mostly_defined(resamples):
+        return Resampled(share, defined, counts.occupied, noun)
+    size = effective_size(counts, variance_of_unit=share * (1 - share), informative=few)
+    return Proportion(round(events), round(units), effective_trials=min(size, float(round(units))))
+
+
+def clustered_rate(counts: ClusterCounts, resamples: Floats, noun: str) -> Quantity:
+    """Return events per unit, of which a unit can have several (false alarms per image), with bounds.
+
+    As :func:`clustered_share`, with exact Poisson bounds (Garwood 1936) in place of Clopper-Pearson's.
+    """
+    units = counts.units.sum()
+    if units == 0:
+        return PointEstimate(float("nan"), 0, "undefined: nothing to count")
+    rate = float(counts.events.sum() / units)
+    defined = resamples[np.isfinite(resamples)]
+    is_many = counts.occupied >= MINIMUM_CLUSTERS and counts.with_event >= FEW_CLUSTERS
+    if is_many and is_mostly_defined(resamples):
+        return Resampled(rate, defined, counts.occupied, noun)
+    size = effective_size(counts, variance_of_unit=rate, informative=counts.with_event)
+    return Bounded(
+        rate,
+        lambda confidence: poisson_rate_bounds(rate * size, size, confidence),
+        n=round(units),
+        method=f"exact Poisson bound over {size:.1f} effective units",
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClusteredScore:
+    """A score in 0..1 that is no share of units (mAP), as the whole sample and parts of it have it.
+
+    Parameters
+    ----------
+    value
+        On all clusters.
+    resamples
+        On bootstrap resamples of the clusters, ``(resample,)``; NaN where it is undefined.
+    without_one
+        With one cluster left out, ``(cluster,)``; only looked at where there are fewer than 20.
+    clusters, with_error, with_hit
+        Number of clusters, of those with something that lowers the score, and of those with something that raises it.
+    """
+
+    value: float
+    resamples: Floats
+    without_one: Floats
+    clusters: int
+    with_error: int
+    with_hit: int
+
+
+def clustered_score(score: ClusteredScore, noun: str) -> Quantity:
+    """Return a score such as mAP with bounds that respect the clusters.
+
+    Percentile bootstrap from 20 clusters on; below that value and jackknife standard error with Student's t (Tukey
+    1958). Where fewer than 10 clusters have an error, the lower bound is at least as far away as if the clusters with
+    an error that Clopper-Pearson cannot exclude scored 0, and likewise the upper bound for hits: so a perfect score has
+    the lower bound that "no error in n clusters" allows (the rule of three), never 100 %.
+    """
+    if score.clusters < 2 or not np.isfinite(score.value):
+        return PointEstimate(score.value, score.clusters, f"no interval: {score.clusters} independent {noun}")
+    if score.clusters >= MINIMUM_CLUSTERS:
+        defined = score.resamples[np.isfinite(score.resamples)]
+        if not is_mostly_defined(score.resamples):
+            share = 1 - len(defined) / max(len(score.resamples), 1)
+            reason = f"no interval: undefined in {share:.0%} of the resamples, a class is in too few {noun}"
+            return PointEstimate(score.value, score.clusters, reason)
+        basic: Quantity = Resampled(score.value, defined, score.clusters, noun)
+        if min(score.with_error, score.with_hit) >= FEW_CLUSTERS:
+            return basic
+    else:
+        if not np.isfinite(score.without_one).all():
+            reason = f"no interval: a class is in one of {score.clusters} {noun} only"
+            return PointEstimate(score.value, score.clusters, reason)
+        basic = _jackknife(score, noun)
+    return Bounded(
+        score.value,
+        lambda confidence: _widened(score, basic, confidence),
+        n=score.clusters,
+        method=f"{basic.method}, at least the exact bound over {score.clusters} {noun}",
+    )
+
+
+def effective_size(counts: ClusterCounts, *, variance_of_unit: float, informative: int) -> float:
+    """Return how many independent units would tell as much as these clusters do.
+
+    The design effect is the linearised variance of the ratio over clusters by that of independent units (Kish 1965);
+    with few clusters it is itself uncertain, so the size shrinks by Student's t as Korn and Graubard (1998) do. A
+    design effect seen in few clusters is drawn towards the worst case that a cluster is one unit: without any event it
+    is that case, and the bound is the exact one over clusters.
+
+    Parameters
+    ----------
+    variance_of_unit
+        Variance of one independent unit: p (1 - p) for a share, the rate for a Poisson count.
+    informative
+        Number of clusters that tell how events cluster: those with an event and without, whichever are fewer.
+    """
+    units = counts.units[counts.units > 0]
+    events = counts.events[counts.units > 0]
+    total, clusters = float(units.sum()), len(units)
+    worst = float((units**2).sum()) / total  # every cluster is one unit, the large ones count for more
+    if clusters < 2 or worst <= 1 or variance_of_unit <= 0:
+        return total / max(worst, 1.0)
+    ratio = float(events.sum()) / total
+    residual = float(((events - ratio * units) ** 2).sum()) * clusters / (clusters - 1)
+    seen = max(residual / total / variance_of_unit, 1.0)
+    design_effect = (informative * seen + worst) / (informative + 1)
+    # No more than the worst case is ever needed, unless the clusters themselves show more.
+    return total / max(min(design_effect * _t_factor(clusters), max(worst, seen)), 1.0)
+
+
+def poisson_rate_bounds(events: float, units: float, confidence: float) -> tuple[float, float]:
+    """Return exact one-sided bounds of a Poisson rate, each at ``confidence`` (Garwood 1936)."""
+    from scipy.special import gammaincinv
+
+    lower = 0.0 if events <= 0 else float(gammaincinv(events, 1 - confidence)) / units
+    return lower, float(gammaincinv(events + 1, confidence)) / units
+
+
+def is_mostly_defined(resamples: Floats) -> bool:
+    """Say whether so few resamples are undefined that leaving them out changes nothing."""
+    return len(resamples) > 0 and float(np.mean(~np.isfinite(resamples))) <= LARGEST_UNDEFINED_SHARE
+
+
+def exact_margin(seen: int, clusters: int, confidence: float) -> float:
+    """Return how much larger a share of clusters may be than the share seen (Clopper-Pearson)."""
+    return clopper_pearson(seen, clusters, confidence)[1] - seen / clusters
+
+
+def student_t(clusters: int, confidence: float) -> float:
+    """Return the quantile of Student's t for a variance that was estimated from ``clusters``."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(clusters - 1, confidence))
+
+
+def _t_factor(clusters: int) -> float:
+    # At 95 %: the ratio hardly depends on the confidence.
+    return (student_t(clusters, 0.95) / 1.6448536269514722) ** 2
+
+
+def _jackknife(score: ClusteredScore, noun: str) -> Bounded:
+    count = score.clusters
+    deviation = score.without_one - score.without_one.mean()
+    error = float(np.sqrt((count - 1) / count * (deviation**2).sum()))
+
+    def bound(confidence: float) -> tuple[float, float]:
+        reach = student_t(count, confidence) * error
+        return max(score.value - reach, 0.0), min(score.value + reach, 1.0)
+
+    return Bounded(score.value, bound, count, f"jackknife over {count} {noun}, Student's t")
+
+
+def _widened(score: ClusteredScore, basic: Quantity, confidence: float) -> tuple[float, float]:
+    bounds = basic.bounds(confidence) or (score.value, score.value)
+    lower, upper = bounds
+    if score.with_error < FEW_CLUSTERS:
+        lower = min(lower, score.value - exact_margin(score.with_error, score.clusters, confidence))
+    if score.with_hit < FEW_CLUSTERS:
+        upper = max(upper, score.value + exact_margin(score.with_hit, score.clusters, confidence))
+    return max(lower, 0.0), min(upper, 1.0)

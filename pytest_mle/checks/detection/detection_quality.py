@@ -1,0 +1,222 @@
+"""Average precision and rates at the operating point of a detector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_mle.checks.declaration import check
+from pytest_mle.checks.detection.cluster_intervals import (
+    ClusterCounts,
+    ClusteredScore,
+    clustered_rate,
+    clustered_score,
+    clustered_share,
+)
+from pytest_mle.checks.detection.detection_figures import detection_figures
+from pytest_mle.checks.detection.detection_findings import detection_findings
+from pytest_mle.checks.detection.detection_metrics import (
+    MatchedDetections,
+    Protocol,
+    clusters_with_error_and_hit,
+    evaluate,
+    match_predictions,
+    resample_metrics,
+    with_all_classes,
+)
+from pytest_mle.checks.detection.ground_truth import Clusters, image_clusters
+from pytest_mle.checks.detection.resampling import draw_cluster_weights
+from pytest_mle.errors import InputError
+from pytest_mle.records.finding import ValidityCondition
+from pytest_mle.records.measurement import Measurement
+from pytest_mle.records.quantity import estimate, exact
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pytest_mle.checks.detection.average_precision import AveragePrecision
+    from pytest_mle.checks.detection.detection_metrics import ResampledMetrics
+    from pytest_mle.inputs.dataset import Dataset
+    from pytest_mle.inputs.predictions import DetectionPredictions
+    from pytest_mle.records.quantity import Quantity
+
+FEWEST_RESAMPLES = 1000
+
+
+@check(
+    quantities={
+        "map_50": estimate("1", "higher", "mean average precision at IoU 0.5"),
+        "map_50_95": estimate("1", "higher", "mean average precision over IoU 0.50, 0.55, ..., 0.95 (COCO's AP)"),
+        "precision": estimate("1", "higher", "share of the reported detections that match an object"),
+        "recall": estimate("1", "higher", "share of the objects that are found"),
+        "f1": estimate("1", "higher", "harmonic mean of precision and recall"),
+        "false_negative_rate": estimate("1", "lower", "share of the objects that are missed"),
+        "false_positives_per_image": estimate("1", "lower", "reported detections without object, per image"),
+        "images": exact("{image}", "higher", "images, those without objects included"),
+        "objects": exact("{object}", "higher", "objects to find"),
+        "ignored_objects": exact("{object}", None, "objects that count neither way"),
+    }
+)
+def detection_quality(
+    predictions: DetectionPredictions,
+    rng: np.random.Generator,
+    *,
+    score_threshold: float = 0.5,
+    iou_threshold: float = 0.5,
+    area_range: tuple[float, float] | None = None,
+    max_detections: int = 100,
+    resamples: int = 2000,
+    sequence: str | None = None,
+    minimum_images: int = 1,
+) -> Measurement:
+    """Measure how well a detector finds objects, by the COCO protocol and at its operating point.
+
+    Detections are matched with annotated objects greedily by falling score, one object each, from an IoU on. Average
+    precision ranks all detections; precision, recall, F1, false negative rate (= 1 - recall, higher is worse) and
+    false positives per image count those with a score of at least ``score_threshold``, pooled over classes.
+
+    Objects that are ignored (crowds, objects outside a slice or ``area_range``) are neither found nor missed, and a
+    detection that matches one is no false alarm. A false alarm that matches nothing has no attributes of objects, so it
+    counts in every slice of objects.
+
+    Parameters
+    ----------
+    score_threshold
+        Score from which the system uses a detection; take it from the integration, not from the best F1.
+    iou_threshold
+        Overlap from which an object is found, for the rates.
+    area_range
+        Smallest and largest box area in square pixels that counts. Default: all.
+    max_detections
+        Best scored detections that count per image and class.
+    resamples
+        Bootstrap resamples, at least 1000.
+    sequence
+        Attribute of images that groups what is not independent. Default: the data set's sequences.
+    minimum_images
+        Fewer images show nothing.
+
+    Raises
+    ------
+    InputError
+        Predictions of a classifier, a data set without boxes, an annotation, detection or parameter that makes no
+        sense.
+
+    Notes
+    -----
+    Lin et al., Microsoft COCO (ECCV 2014); equal to pycocotools up to the 2e-16 that it adds to counts. Bounds are a
+    percentile bootstrap over sequences; with fewer than 20 of them, or with errors (or hits) in fewer than 10, rates
+    have Clopper-Pearson bounds over the effective sample size and average precision has the jackknife's, widened by
+    the exact bound over sequences: no miss in n sequences is no proof of a recall of 100 %. If a class occurs in so few
+    sequences that more than 1 % of the resamples lack it, average precision has no interval.
+    """
+    _check_parameters(resamples, minimum_images)
+    protocol = Protocol(score_threshold, iou_threshold, area_range, max_detections)
+    matched = match_predictions(predictions, protocol)
+    dataset = predictions.dataset
+    clusters = image_clusters(dataset, sequence)
+    validity = _validity(matched, minimum_images)
+    settings = protocol.settings() | {
+        "cluster_by": sequence or "sequence of the data set",
+        "clusters": clusters.count,
+        "resamples": resamples,
+    }
+    quantities: dict[str, Quantity | float] = {
+        "images": len(dataset),
+        "objects": matched.object_count,
+        "ignored_objects": len(matched.truth) - matched.object_count,
+    }
+    if matched.object_count == 0:
+        return Measurement(quantities, validity=validity, settings=settings)
+
+    precision = evaluate(matched)
+    quantities |= _estimates(matched, precision, clusters, rng, resamples)
+    settings["classes_without_objects"] = _class_names(dataset, precision.classes_without_truth)
+    return Measurement(
+        quantities,
+        findings=detection_findings(matched, dataset),
+        validity=validity,
+        figures=detection_figures(matched, precision, dataset.class_names),
+        settings=settings,
+    )
+
+
+def _check_parameters(resamples: int, minimum_images: int) -> None:
+    if resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples must be at least {FEWEST_RESAMPLES} for a bound at 95 %, got {resamples}")
+    if minimum_images < 1:
+        raise InputError(f"minimum_images must be at least 1, got {minimum_images}")
+
+
+def _validity(matched: MatchedDetections, minimum_images: int) -> tuple[ValidityCondition, ...]:
+    images, objects = matched.table.image_count, matched.object_count
+    ignored = len(matched.truth) - objects
+    return (
+        ValidityCondition("minimum_images", images >= minimum_images, f"{images} images, at least {minimum_images}"),
+        ValidityCondition("objects_to_find", objects > 0, f"{objects} objects to find and {ignored} ignored"),
+    )
+
+
+def _estimates(
+    matched: MatchedDetections,
+    precision: AveragePrecision,
+    clusters: Clusters,
+    rng: np.random.Generator,
+    resamples: int,
+) -> dict[str, Quantity]:
+    resampled = None
+    if clusters.count > 1:
+        weights = draw_cluster_weights(rng, clusters.count, resamples)
+        resampled = resample_metrics(matched, clusters, weights)
+    return _scores(matched, precision, clusters, resampled) | _rates(matched, clusters, resampled)
+
+
+def _scores(
+    matched: MatchedDetections, precision: AveragePrecision, clusters: Clusters, resampled: ResampledMetrics | None
+) -> dict[str, Quantity]:
+    with_error, with_hit = clusters_with_error_and_hit(matched, clusters)
+    scores: dict[str, Quantity] = {}
+    for name in ("map_50", "map_50_95"):
+        values = without_one = np.empty(0)
+        if resampled is not None:
+            average = resampled.average_precision
+            values = with_all_classes(getattr(average, name), precision, average)
+            if resampled.without_one is not None:
+                average = resampled.without_one
+                without_one = with_all_classes(getattr(average, name), precision, average)
+        score = ClusteredScore(
+            getattr(precision, name), values, without_one, clusters.count, with_error=with_error, with_hit=with_hit
+        )
+        scores[name] = clustered_score(score, clusters.noun)
+    return scores
+
+
+def _rates(matched: MatchedDetections, clusters: Clusters, resampled: ResampledMetrics | None) -> dict[str, Quantity]:
+    counts = matched.counts
+    hits, false_alarms, misses = (
+        clusters.sums(per_class.sum(axis=1))
+        for per_class in (counts.true_positives, counts.false_positives, counts.false_negatives)
+    )
+    images = clusters.sums(np.ones(counts.image_count))
+    # The events and units of each share, summed over a cluster.
+    shares = {
+        "precision": ClusterCounts(hits, hits + false_alarms),
+        "recall": ClusterCounts(hits, hits + misses),
+        "f1": ClusterCounts(2 * hits, 2 * hits + misses + false_alarms),
+        "false_negative_rate": ClusterCounts(misses, hits + misses),
+    }
+
+    def values(name: str) -> NDArray[Any]:
+        return np.empty(0) if resampled is None else getattr(resampled.rates, name)
+
+    rates = {name: clustered_share(share, values(name), clusters.noun) for name, share in shares.items()}
+    per_image = ClusterCounts(false_alarms, images)
+    name = "false_positives_per_image"
+    rates[name] = clustered_rate(per_image, values(name), clusters.noun)
+    return rates
+
+
+def _class_names(dataset: Dataset, labels: tuple[int, ...]) -> list[str]:
+    names = dataset.class_names
+    return [names[label] if 0 <= label < len(names) else str(label) for label in labels]
