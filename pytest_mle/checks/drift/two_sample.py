@@ -59,6 +59,9 @@ class TwoSampleResult:
     resamples
         The effect on bootstrap resamples, ``(resample,)``; None where an analytic bound serves, empty where none was
         asked for.
+    deviations
+        For Kolmogorov-Smirnov on groups: how far the difference of the two distribution functions moves on each
+        resample at most, ``(resample,)``.
     bandwidth
         Of the kernel; None for Kolmogorov-Smirnov.
     """
@@ -70,6 +73,7 @@ class TwoSampleResult:
     groups_reference: int
     groups_current: int
     resamples: FloatArray | None = None
+    deviations: FloatArray | None = None
     bandwidth: float | None = None
 
     @property
@@ -82,9 +86,10 @@ class TwoSampleResult:
     def bounds(self, confidence: float) -> tuple[float, float]:
         """Return one-sided lower and upper bounds of the true effect, each at ``confidence``.
 
-        With resamples: upper is their quantile q; lower mirrors it, ``2 effect - q``. An effect that cannot become
-        negative is inflated by resampling where there is little of it; mirroring keeps that from showing a drift that
-        is none, and the upper bound errs to the safe side.
+        With resamples: the upper bound is their quantile q, expanded for few groups (Hesterberg 2015, What teachers
+        should know about the bootstrap, section 5.3). Resampling inflates an effect where there is little of it, which
+        is the safe side here; so that it shows no drift that is none, the lower bound is the effect less a quantile of
+        the deviations, or the mirrored ``2 effect - q`` where there are none.
 
         Raises
         ------
@@ -97,8 +102,11 @@ class TwoSampleResult:
             return ks_bounds(self.effect, self.n_reference, self.n_current, confidence)
         if not len(self.resamples):
             return -math.inf, math.inf
-        upper = float(np.quantile(self.resamples, confidence))
-        return 2 * self.effect - upper, max(self.effect, upper)
+        expanded = _expanded_confidence(confidence, min(self.groups_reference, self.groups_current))
+        upper = max(self.effect, float(np.quantile(self.resamples, expanded)))
+        if self.deviations is None:
+            return 2 * self.effect - upper, upper
+        return max(0.0, self.effect - float(np.quantile(self.deviations, expanded))), upper
 
 
 def ks_two_sample(
@@ -203,6 +211,7 @@ def ks_grouped(
     copies = _resampled_copies(split, len(sizes), resamples, rng).astype(np.float64)
     copies[:, :split] /= (copies[:, :split] @ sizes[:split])[:, None]
     copies[:, split:] /= -(copies[:, split:] @ sizes[split:])[:, None]
+    observed = np.r_[np.full(split, 1 / len(first)), np.full(len(second_sizes), -1 / len(second))]
     return TwoSampleResult(
         effect=float(permuted[0]),
         p_value=_permutation_p_value(permuted),
@@ -211,6 +220,7 @@ def ks_grouped(
         groups_reference=split,
         groups_current=len(second_sizes),
         resamples=_weighted_distances(copies, unit_of_sorted, ends),
+        deviations=_weighted_distances(copies - observed, unit_of_sorted, ends),
     )
 
 
@@ -527,6 +537,13 @@ def _weighted_distances(weights: FloatArray, unit_of_sorted: IntArray, ends: NDA
         np.cumsum(steps, axis=1, out=steps)
         distances[start : start + rows] = np.abs(steps if ends.all() else steps[:, last]).max(axis=1)
     return distances
+
+
+def _expanded_confidence(confidence: float, groups: int) -> float:
+    """Return the confidence whose quantile is as wide for ``groups`` resampled groups as Student's t makes it."""
+    from scipy.special import ndtr, stdtrit
+
+    return float(ndtr(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, confidence)))
 
 
 def _permuted_sides(split: int, count: int, permutations: int, rng: np.random.Generator) -> NDArray[np.bool_]:
