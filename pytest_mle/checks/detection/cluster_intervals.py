@@ -106,7 +106,7 @@ def clustered_rate(counts: ClusterCounts, resamples: Floats, noun: str) -> Quant
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusteredScore:
-    """A score in 0..1 that is no share of units (mAP), as the whole sample and parts of it have it.
+    """A score that is no share of units (mAP, a difference of two scores), as all clusters and parts of them have it.
 
     Parameters
     ----------
@@ -116,25 +116,37 @@ class ClusteredScore:
         On bootstrap resamples of the clusters, ``(resample,)``; NaN where it is undefined.
     without_one
         With one cluster left out, ``(cluster,)``; only looked at where there are fewer than 20.
-    clusters, with_error, with_hit
-        Number of clusters, of those with something that lowers the score, and of those with something that raises it.
+    errors, hits
+        Images with something that lowers the score, and with something that raises it, among all images.
+    lowest, step
+        The score lies in ``lowest``..1 times ``step``; a cluster among n can move it by ``step`` / n.
     """
 
     value: float
     resamples: Floats
     without_one: Floats
-    clusters: int
-    with_error: int
-    with_hit: int
+    errors: ClusterCounts
+    hits: ClusterCounts
+    lowest: float = 0.0
+    step: float = 1.0
+
+    @property
+    def clusters(self) -> int:
+        """Number of clusters."""
+        return self.errors.occupied
+
+    def clipped(self, lower: float, upper: float) -> tuple[float, float]:
+        """Return bounds cut to the range of the score."""
+        return max(lower, self.lowest * self.step), min(upper, self.step)
 
 
 def clustered_score(score: ClusteredScore, noun: str) -> Quantity:
     """Return a score such as mAP with bounds that respect the clusters.
 
     Percentile bootstrap from 20 clusters on; below that value and jackknife standard error with Student's t (Tukey
-    1958). Where fewer than 10 clusters have an error, the lower bound is at least as far away as if the clusters with
-    an error that Clopper-Pearson cannot exclude scored 0, and likewise the upper bound for hits: so a perfect score has
-    the lower bound that "no error in n clusters" allows (the rule of three), never 100 %.
+    1958). Where fewer than 10 clusters have an error, the lower bound is at least :func:`exact_margin` away, likewise
+    the upper bound for hits: so a perfect score has the lower bound that "no error in n clusters" allows (the rule of
+    three), never 100 %.
     """
     if score.clusters < 2 or not np.isfinite(score.value):
         return PointEstimate(score.value, score.clusters, f"no interval: {score.clusters} independent {noun}")
@@ -145,18 +157,23 @@ def clustered_score(score: ClusteredScore, noun: str) -> Quantity:
             reason = f"no interval: undefined in {share:.0%} of the resamples, a class is in too few {noun}"
             return PointEstimate(score.value, score.clusters, reason)
         basic: Quantity = Resampled(score.value, defined, score.clusters, noun)
-        if min(score.with_error, score.with_hit) >= FEW_CLUSTERS:
+        if np.ptp(defined) == 0:
+            # Resamples that all agree tell nothing of how many clusters an error could be hidden in.
+            return _exact_over_clusters(score, noun)
+        if min(score.errors.with_event, score.hits.with_event) >= FEW_CLUSTERS:
             return basic
     else:
         if not np.isfinite(score.without_one).all():
             reason = f"no interval: a class is in one of {score.clusters} {noun} only"
             return PointEstimate(score.value, score.clusters, reason)
+        if np.ptp(score.without_one) == 0:
+            return _exact_over_clusters(score, noun)
         basic = _jackknife(score, noun)
     return Bounded(
         score.value,
         lambda confidence: _widened(score, basic, confidence),
         n=score.clusters,
-        method=f"{basic.method}, at least the exact bound over {score.clusters} {noun}",
+        method=f"{basic.method}, widened for errors or hits in few of them",
     )
 
 
@@ -202,9 +219,16 @@ def is_mostly_defined(resamples: Floats) -> bool:
     return len(resamples) > 0 and float(np.mean(~np.isfinite(resamples))) <= LARGEST_UNDEFINED_SHARE
 
 
-def exact_margin(seen: int, clusters: int, confidence: float) -> float:
-    """Return how much larger a share of clusters may be than the share seen (Clopper-Pearson)."""
-    return clopper_pearson(seen, clusters, confidence)[1] - seen / clusters
+def exact_margin(counts: ClusterCounts, confidence: float) -> float:
+    """Return by how much clusters with an event, of which few were seen, may move a score in 0..1.
+
+    As many more clusters may have an event as Clopper-Pearson cannot exclude, and each of them is as bad as those seen
+    with one added that is a total loss: without any event seen, each is a total loss.
+    """
+    seen, clusters = counts.with_event, counts.occupied
+    occupied = counts.units > 0
+    severity = (float((counts.events[occupied] / counts.units[occupied]).sum()) + 1) / (seen + 1)
+    return (clopper_pearson(seen, clusters, confidence)[1] - seen / clusters) * severity
 
 
 def student_t(clusters: int, confidence: float) -> float:
@@ -226,16 +250,23 @@ def _jackknife(score: ClusteredScore, noun: str) -> Bounded:
 
     def bound(confidence: float) -> tuple[float, float]:
         reach = student_t(count, confidence) * error
-        return max(score.value - reach, 0.0), min(score.value + reach, 1.0)
+        return score.clipped(score.value - reach, score.value + reach)
 
     return Bounded(score.value, bound, count, f"jackknife over {count} {noun}, Student's t")
 
 
+def _exact_over_clusters(score: ClusteredScore, noun: str) -> Bounded:
+    def bound(confidence: float) -> tuple[float, float]:
+        reach = score.step * clopper_pearson(0, score.clusters, confidence)[1]
+        return score.clipped(score.value - reach, score.value + reach)
+
+    return Bounded(score.value, bound, score.clusters, f"exact bound over {score.clusters} {noun}")
+
+
 def _widened(score: ClusteredScore, basic: Quantity, confidence: float) -> tuple[float, float]:
-    bounds = basic.bounds(confidence) or (score.value, score.value)
-    lower, upper = bounds
-    if score.with_error < FEW_CLUSTERS:
-        lower = min(lower, score.value - exact_margin(score.with_error, score.clusters, confidence))
-    if score.with_hit < FEW_CLUSTERS:
-        upper = max(upper, score.value + exact_margin(score.with_hit, score.clusters, confidence))
-    return max(lower, 0.0), min(upper, 1.0)
+    lower, upper = basic.bounds(confidence) or score.clipped(-np.inf, np.inf)
+    if score.errors.with_event < FEW_CLUSTERS:
+        lower = min(lower, score.value - score.step * exact_margin(score.errors, confidence))
+    if score.hits.with_event < FEW_CLUSTERS:
+        upper = max(upper, score.value + score.step * exact_margin(score.hits, confidence))
+    return score.clipped(lower, upper)

@@ -99,28 +99,31 @@ def match_predictions(predictions: Predictions, protocol: Protocol) -> MatchedDe
         Predictions of a classifier, a data set without boxes, or parameters that make no sense.
     """
     detected, truth = detected_boxes(predictions), true_boxes(predictions.dataset)
+    try:
+        return match_boxes(detected, truth, len(predictions.dataset), protocol)
+    except ValueError as error:
+        model, dataset = predictions.model.name, predictions.dataset.name
+        raise InputError(f"cannot evaluate model {model!r} on data set {dataset!r}: {error}") from error
+
+
+def match_boxes(detected: DetectedBoxes, truth: TrueBoxes, image_count: int, protocol: Protocol) -> MatchedDetections:
+    """Match detections with objects; ValueError if a parameter or an index makes no sense."""
     area_range = WHOLE_AREA if protocol.area_range is None else _pair(protocol.area_range)
-    in_coco = any(abs(one - protocol.iou_threshold) < 1e-9 for one in COCO_IOU_THRESHOLDS)
 
     def match(iou_thresholds: tuple[float, ...]) -> MatchTable:
         return match_detections(
             detected,
             truth,
-            image_count=len(predictions.dataset),
+            image_count=image_count,
             iou_thresholds=iou_thresholds,
             area_range=area_range,
             max_detections=protocol.max_detections,
         )
 
-    try:
-        table = match(COCO_IOU_THRESHOLDS)
-        operating = table if in_coco else match((protocol.iou_threshold,))
-        counts = count_detections(
-            operating, score_threshold=protocol.score_threshold, iou_threshold=protocol.iou_threshold
-        )
-    except ValueError as error:
-        model, dataset = predictions.model.name, predictions.dataset.name
-        raise InputError(f"cannot evaluate model {model!r} on data set {dataset!r}: {error}") from error
+    table = match(COCO_IOU_THRESHOLDS)
+    in_coco = any(abs(one - protocol.iou_threshold) < 1e-9 for one in COCO_IOU_THRESHOLDS)
+    operating = table if in_coco else match((protocol.iou_threshold,))
+    counts = count_detections(operating, score_threshold=protocol.score_threshold, iou_threshold=protocol.iou_threshold)
     return MatchedDetections(detected, truth, table, operating, counts, protocol)
 
 
@@ -159,31 +162,43 @@ def evaluate(matched: MatchedDetections) -> AveragePrecision:
     return average_precision(matched.table)
 
 
-def clusters_with_error_and_hit(matched: MatchedDetections, clusters: Clusters) -> tuple[int, int]:
-    """Count the clusters with something that lowers average precision, and those with something that raises it.
+@dataclass(frozen=True, slots=True, eq=False)
+class RankingOutcome:
+    """What average precision rests on, at each IoU threshold of the match table.
 
-    A missed object lowers it, and so does a false alarm scored above the last hit of its class; false alarms below that
-    change nothing (the interpolated curve ends at the last hit). An error at any of the IoU thresholds counts.
+    ``found`` ``(threshold, object)`` tells which objects are matched, ``harmful`` ``(threshold, image)`` counts the
+    false alarms scored above the last hit of their class. False alarms below that change nothing: the interpolated
+    curve ends at the last hit.
     """
-    table = matched.table
-    lowered = np.zeros(table.image_count, dtype=np.bool_)
-    raised = np.zeros(table.image_count, dtype=np.bool_)
-    counted_truth = ~table.truth_ignored
-    missed = ((table.truth_match < 0) & counted_truth).any(axis=0)
-    lowered[table.truth_image[missed]] = True
-    raised[table.truth_image[((table.truth_match >= 0) & counted_truth).any(axis=0)]] = True
-    for position in range(len(table.classes)):
-        rows = table.class_rows(position)
-        counted = ~table.detection_ignored[:, rows]
-        hit = counted & (table.detection_match[:, rows] >= 0)
-        is_before_last_hit = np.cumsum(hit[:, ::-1], axis=1)[:, ::-1] > 0
-        harmful = (counted & ~hit & is_before_last_hit).any(axis=0)
-        lowered[table.detection_image[rows][harmful]] = True
-    with_error, with_hit = (np.count_nonzero(clusters.sums(flags)) for flags in (lowered, raised))
-    return int(with_error), int(with_hit)
+
+    found: NDArray[np.bool_]
+    harmful: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: MatchTable) -> RankingOutcome:
+        """Read it from a match table."""
+        is_harmful = np.zeros(table.detection_match.shape, dtype=np.bool_)
+        for position in range(len(table.classes)):
+            rows = table.class_rows(position)
+            counted = ~table.detection_ignored[:, rows]
+            hit = counted & (table.detection_match[:, rows] >= 0)
+            is_before_last_hit = np.logical_or.accumulate(hit[:, ::-1], axis=1)[:, ::-1]
+            is_harmful[:, rows] = counted & ~hit & is_before_last_hit
+        images = table.image_count
+        harmful = [np.bincount(table.detection_image[row], minlength=images) for row in is_harmful]
+        return cls(found=(table.truth_match >= 0) & ~table.truth_ignored, harmful=np.stack(harmful))
+
+    def lowered_and_raised(self, table: MatchTable) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which images ``(image,)`` have an error, and which have a hit, at any threshold."""
+        lowered: NDArray[np.bool_] = self.harmful.sum(axis=0) > 0
+        lowered[table.truth_image[(~self.found & ~table.truth_ignored).any(axis=0)]] = True
+        raised = np.zeros(table.image_count, dtype=np.bool_)
+        raised[table.truth_image[self.found.any(axis=0)]] = True
+        return lowered, raised
 
 
 def _pair(area_range: Sequence[float]) -> tuple[float, float]:
     if len(area_range) != 2:
-        raise InputError(f"area_range must be the smallest and the largest area, got {list(area_range)}")
+        message = f"area_range must be the smallest and the largest area, got {list(area_range)}"
+        raise ValueError(message)
     return float(area_range[0]), float(area_range[1])

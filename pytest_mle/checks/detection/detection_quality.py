@@ -19,7 +19,7 @@ from pytest_mle.checks.detection.detection_findings import detection_findings
 from pytest_mle.checks.detection.detection_metrics import (
     MatchedDetections,
     Protocol,
-    clusters_with_error_and_hit,
+    RankingOutcome,
     evaluate,
     match_predictions,
     resample_metrics,
@@ -175,7 +175,9 @@ def _estimates(
 def _scores(
     matched: MatchedDetections, precision: AveragePrecision, clusters: Clusters, resampled: ResampledMetrics | None
 ) -> dict[str, Quantity]:
-    with_error, with_hit = clusters_with_error_and_hit(matched, clusters)
+    lowered, raised = RankingOutcome.of(matched.table).lowered_and_raised(matched.table)
+    sizes = clusters.sums(np.ones(len(lowered)))
+    errors, hits = (ClusterCounts(clusters.sums(images), sizes) for images in (lowered, raised))
     scores: dict[str, Quantity] = {}
     for name in ("map_50", "map_50_95"):
         values = without_one = np.empty(0)
@@ -185,9 +187,7 @@ def _scores(
             if resampled.without_one is not None:
                 average = resampled.without_one
                 without_one = with_all_classes(getattr(average, name), precision, average)
-        score = ClusteredScore(
-            getattr(precision, name), values, without_one, clusters.count, with_error=with_error, with_hit=with_hit
-        )
+        score = ClusteredScore(getattr(precision, name), values, without_one, errors, hits)
         scores[name] = clustered_score(score, clusters.noun)
     return scores
 

@@ -41,6 +41,10 @@ class Clusters:
         """Add up a number per image to one per cluster."""
         return np.bincount(self.of_image, weights=per_image, minlength=self.count).astype(np.float64)
 
+    def restricted_to(self, images: NDArray[np.int64]) -> Clusters:
+        """Return the clusters of some of the images."""
+        return Clusters(np.unique(self.of_image[images], return_inverse=True)[1].reshape(-1), self.noun)
+
 
 def true_boxes(dataset: Dataset) -> TrueBoxes:
     """Return the annotations of all images, ``image_index`` ascending, objects of an image in their order.

@@ -1,0 +1,1 @@
+"""Checks of what changes when a model is prepared for its target."""
