@@ -65,6 +65,15 @@ def test_black_and_white_halves_by_hand() -> None:
     assert turned["layout_1_0"] == pytest.approx(features["layout_0_1"])
 
 
+def test_nearly_vertical_edges_have_one_direction() -> None:
+    """Edges that lean a little to either side are one orientation, not two."""
+    rows, columns = np.mgrid[:64, :64]
+    wave = 120 + 60 * np.sin(columns / 3 + 0.1 * np.abs(rows - 32))
+    features = named(np.repeat(wave.astype(np.uint8)[..., None], 3, axis=2))
+    assert features["edge_orientation_entropy"] < 0.3
+    assert features["vertical_edge_share"] > 0.95
+
+
 def test_sharpness_is_the_variance_of_the_laplacian() -> None:
     """One white pixel: the kernel's five values, and a blurred image is less sharp."""
     image = np.zeros((20, 20, 3), np.uint8)

@@ -115,6 +115,7 @@ def test_named_attack_is_the_one_of_torchattacks() -> None:
     rng = np.random.default_rng(3)
     torch.manual_seed(int(np.random.default_rng(3).integers(2**63)))
     expected = torchattacks.MIFGSM(model, eps=0.05, steps=5)(images, labels)
+    torch.manual_seed(99)
     state = torch.random.get_rng_state()
     own = torchattacks_attack("MIFGSM", model, images, labels, rng=rng, eps=0.05, steps=5)
     assert torch.equal(own, expected)
@@ -229,13 +230,14 @@ def test_the_model_is_left_as_it_was_after_an_error() -> None:
 
 
 def test_module_behind_a_function_is_put_into_evaluation_mode() -> None:
-    """A closure hides its module; named explicitly, it is prepared as well."""
+    """A closure hides its module; named explicitly, it is in evaluation mode and without parameter gradients."""
     model = small_network()
     images, labels = images_and_predictions(model)
     model.train()
 
     def logits(batch):
         assert not model.training
+        assert not any(parameter.requires_grad for parameter in model.parameters())
         return model(batch)
 
     outcome = attack_batches(
