@@ -230,6 +230,14 @@ class Percentile:
     probability: float
     block: int = 1
 
+    def __post_init__(self) -> None:
+        if len(self.samples) == 0:
+            raise ValueError("a percentile needs at least one sample")
+        if not 0 < self.probability < 1:
+            raise ValueError(f"probability must lie between 0 and 1, got {self.probability}")
+        if self.block < 1:
+            raise ValueError(f"block must be at least 1, got {self.block}")
+
     @property
     def value(self) -> float:
         """The sample quantile (the smallest sample with at least ``probability`` of all at or below it)."""
@@ -253,18 +261,15 @@ class Percentile:
         from scipy.special import bdtr
 
         ordered = np.sort(self.samples)
-        n = max(1, len(ordered) // self.block)
-        below = bdtr(np.arange(n), n, self.probability)  # P(Binomial <= k) for k = 0..n-1
+        samples, units = len(ordered), max(1, len(ordered) // self.block)
+        below = bdtr(np.arange(units), units, self.probability)  # P(Binomial <= k) for k = 0..units-1
         enough = np.flatnonzero(below >= confidence)
-        upper = ordered[_rank(int(enough[0]) + 1, n, len(ordered))] if len(enough) else math.inf
         small = np.flatnonzero(below <= 1 - confidence)
-        lower = ordered[_rank(int(small[-1]) + 1, n, len(ordered))] if len(small) else -math.inf
+        # Order statistic k of the units stands for the samples from (k - 1) / units to k / units of all: the last of
+        # them bounds from above, the first from below. Whole numbers, because 7 / 25 * 25 is more than 7.
+        upper = ordered[-(-(int(enough[0]) + 1) * samples // units) - 1] if len(enough) else math.inf
+        lower = ordered[int(small[-1]) * samples // units] if len(small) else -math.inf
         return float(lower), float(upper)
-
-
-def _rank(order: int, units: int, samples: int) -> int:
-    """Return the index of the sample that stands where order statistic ``order`` of ``units`` stands."""
-    return min(samples - 1, math.ceil(order / units * samples) - 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
