@@ -42,6 +42,8 @@ PRODUCER = "pytest-mle"
 TEXT_LIMIT = 32_000
 MESSAGE_LIMIT = 500
 PROPERTY_LIMIT = 2_000
+# How the lines of bundled checklists are named; they lie in the installed package.
+BUNDLED = "pytest_mle/spec/checklists/"
 # GitLab's history of a test case truncates names at 255.
 NAME_LIMIT = 200
 # Namespaced: ActiveSupport would parse the text by a `type` of "yaml", "date" or "integer".
@@ -262,7 +264,8 @@ def _mend(element: ET.Element, case: _Case) -> None:
 def _place(item: ItemResult, spec: SpecReport) -> tuple[str, int | None]:
     """Return a file that GitLab can link to: inside the repository, or else the spec without a line."""
     path = PurePosixPath(item.path.replace("\\", "/"))
-    if not item.path or path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", item.path):
+    is_outside = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", item.path) is not None
+    if not item.path or is_outside or item.path.startswith(BUNDLED):
         return spec.path, None
     return str(path), item.line
 

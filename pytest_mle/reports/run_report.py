@@ -229,6 +229,6 @@ def _strict_number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
-def json_text(value: Any) -> str:
-    """Return strict JSON in UTF-8-safe text."""
-    return json.dumps(strict_json(value), allow_nan=False, ensure_ascii=False, indent=1)
+def json_text(data: dict[str, Any]) -> str:
+    """Write data of :func:`report_to_json` as text that a person can read too."""
+    return json.dumps(data, allow_nan=False, ensure_ascii=False, indent=1)

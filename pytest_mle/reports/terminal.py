@@ -114,17 +114,20 @@ def _pending(spec: SpecReport, width: int) -> Iterator[Line]:
         if not items:
             continue
         yield Line("")
-        title, _ = base_practice_title(spec, base_practice)
-        yield Line(_shortened(f"PENDING  {base_practice} {title}".rstrip(), width), "red")
-        id_width = min(max(_cells(terminal_line(item.name)) for item in items), 32)
+        shared = _shared_beginning([headline(item) for item in items])
+        yield Line(_shortened(f"PENDING  {base_practice}  {shared}".rstrip(": "), width), "red")
+        id_width = min(max(_cells(terminal_line(item.name)) for item in items), width // 3)
+        title_width = min(max(_cells(terminal_line(item.title)) for item in items), width // 3)
         for item in items:
-            name = _padded(terminal_line(item.name), id_width)
-            yield Line(_shortened(f"  {name}  {_owed(item)}", width))
+            name, title = _padded(item.name, id_width), _padded(item.title, title_width)
+            yield Line(_shortened(f"  {name}  {title}  {headline(item).removeprefix(shared)}", width))
 
 
-def _owed(item: ItemResult) -> str:
-    reason = headline(item)
-    return reason if item.title in reason else f"{item.title}: {reason}"
+def _shared_beginning(reasons: Sequence[str]) -> str:
+    """Return the words up to a colon that all reasons begin with, so that the line has room for what differs."""
+    beginning, colon, _ = reasons[0].partition(": ")
+    shared = beginning + colon
+    return shared if colon and all(reason.startswith(shared) for reason in reasons) else ""
 
 
 def _red_item(item: ItemResult, spec: SpecReport, width: int) -> Iterator[Line]:

@@ -230,7 +230,16 @@ def test_timestamp_is_utc_without_zone(every_verdict):
         assert ET.fromstring(content)[0].get("timestamp") == "2026-01-04T10:00:00"
 
 
-@pytest.mark.parametrize("path", ["/usr/lib/checklists/mle.yaml", "../other/mle.yaml", "C:\\spec\\mle.yaml", ""])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pytest_mle/spec/checklists/aspice-mle/mle4.yaml",
+        "/usr/lib/checklists/mle.yaml",
+        "../other/mle.yaml",
+        "C:\\spec\\mle.yaml",
+        "",
+    ],
+)
 def test_file_is_inside_the_repository(make_item, make_report, path):
     """A place outside the repository gives no link that leads nowhere: the spec is named, without a wrong line."""
     case = cases_of(make_report(make_item("a", path=path)))["a"]

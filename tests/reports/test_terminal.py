@@ -63,12 +63,13 @@ def test_red_item_tells_the_decision(every_verdict):
 def test_pending_takes_one_line_an_item(make_item, make_report):
     """An empty repository owes 150 items: one line each, none of them a block."""
     items = [
-        make_item(f"MLE4-{n:03}", Verdict.PENDING, title=f"Item {n}", reasons=("no criterion adopted",))
+        make_item(f"MLE4-{n:03}", Verdict.PENDING, title=f"Item {n}", reasons=(f"not addressed: needs check {n}",))
         for n in range(150)
     ]
     lines = summary_lines(make_report(*items))
     assert len(lines) < 165
-    assert ("  MLE4-007  Item 7: no criterion adopted", "") in lines
+    assert ("PENDING  MLE.4.BP3  not addressed", "red") in lines
+    assert ("  MLE4-007  Item 7    needs check 7", "") in lines
 
 
 def test_not_selected_is_told(make_item, make_report):
