@@ -1,0 +1,1 @@
+"""Checks of classifiers against their labels."""

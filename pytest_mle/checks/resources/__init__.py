@@ -1,0 +1,1 @@
+"""Checks of time, size and memory."""
