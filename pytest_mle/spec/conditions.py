@@ -72,13 +72,13 @@ def merge_where(base: dict[str, Any], added: dict[str, Any]) -> tuple[dict[str, 
     joined = dict(base)
     clashes: list[str] = []
     for attribute, expected in added.items():
-        present = joined.get(attribute, expected)
-        if isinstance(present, dict) and isinstance(expected, dict):
+        present = joined.get(attribute)
+        if attribute not in joined:
+            joined[attribute] = expected
+        elif isinstance(present, dict) and isinstance(expected, dict):
             if any(present.get(name, bound) != bound for name, bound in expected.items()):
                 clashes.append(attribute)
             joined[attribute] = {**present, **expected}
         elif present != expected:
             clashes.append(attribute)
-        else:
-            joined[attribute] = expected
     return joined, clashes

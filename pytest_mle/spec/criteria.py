@@ -8,9 +8,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from pytest_mle.errors import closest
 from pytest_mle.spec.model import Criterion
-from pytest_mle.spec.units import UNITS, UnitError, is_difference, to_base
+from pytest_mle.spec.units import UNITS, UnitError, is_difference, to_base, unknown_unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +186,7 @@ def _why_unreadable(text: str) -> str:
     found = re.match(r"\s*([A-Za-z_][\w.]*)\s*([^\w\s.+-]+|in\b|[A-Za-z_]\w*)?\s*(.*)", text, re.DOTALL)
     if found is None:
         if re.match(rf"\s*{_NUMBER}", text):
-            return f"{start}the quantity comes first, for example map_50 >= 90 %"
+            return f"{start}the quantity comes first, for example map_50 >= 90 %, or map_50 in 0.68..0.72"
         return f"{start}it must begin with the name of a quantity. Write: {GRAMMAR}"
     quantity, op, value = found.groups()
     if op in _WRONG_OPERATORS:
@@ -216,10 +215,11 @@ def _why_rest(text: str, rest: str) -> str:
     start = f"cannot read the criterion {text!r}: "
     after = rest.strip()
     if re.match(r"[,_']\d", rest):
-        return f"{start}write the number without separators and with a decimal point"
+        written = text[: len(text) - len(rest)].rsplit(maxsplit=1)[-1].lstrip("<>=") + rest.split(maxsplit=1)[0]
+        return start + _why_number("", written)
     unit, _, tail = after.partition(" ")
     if unit not in ("at", "by") and unit not in UNITS:
-        return f"{start}unknown unit {unit!r}. {closest(unit, [name for name in UNITS if name[0] != '{'])}"
+        return start + unknown_unit(unit)
     tail = after if unit in ("at", "by") else tail.strip()
     if tail.startswith("at"):
         return f"{start}a confidence is written 'at 95 % confidence', got {tail!r}"

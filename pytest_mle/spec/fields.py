@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import closest
 from pytest_mle.spec.units import UnitError, parse_duration
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, plain
+from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -286,40 +286,40 @@ def _text(key: str, value: Any, _: Field, mapping: LocatedMapping) -> str | None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         written = mapping.spelled.get(key, str(value))
         return f'{key} must be text, got the number {written}. Put it into quotes: "{written}"'
-    return f"{key} must be text, got {_shown(value)}"
+    return f"{key} must be text, got {kind_of(value)}"
 
 
 def _scalar(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     if value is None or isinstance(value, (dict, list)):
-        return f"{key} must be one value, got {_shown(value)}"
+        return f"{key} must be one value, got {kind_of(value)}"
     return None
 
 
 def _natural(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int):
-        return f"{key} must be an integer, got {_shown(value)}"
+        return f"{key} must be an integer, got {kind_of(value)}"
     return None if value >= 0 else f"{key} must not be negative, got {value}"
 
 
 def _version(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     if value == 1 and isinstance(value, int) and not isinstance(value, bool):
         return None
-    return f"{key} must be 1, the only version of the format that this release reads, got {_shown(value)}"
+    return f"{key} must be 1, the only version of the format that this release reads, got {kind_of(value)}"
 
 
 def _boolean(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
-    return None if isinstance(value, bool) else f"{key} must be true or false, got {_shown(value)}"
+    return None if isinstance(value, bool) else f"{key} must be true or false, got {kind_of(value)}"
 
 
 def _mapping(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
-    return None if isinstance(value, LocatedMapping) else f"{key} must be a mapping, got {_shown(value)}"
+    return None if isinstance(value, LocatedMapping) else f"{key} must be a mapping, got {kind_of(value)}"
 
 
 def _list(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     if isinstance(value, LocatedList):
         return None
     hint = f". Write it as a list: {key}: [{value!r}]" if isinstance(value, str) else ""
-    return f"{key} must be a list, got {_shown(value)}{hint}"
+    return f"{key} must be a list, got {kind_of(value)}{hint}"
 
 
 def _texts(key: str, value: Any, field: Field, mapping: LocatedMapping) -> str | None:
@@ -327,13 +327,13 @@ def _texts(key: str, value: Any, field: Field, mapping: LocatedMapping) -> str |
     if message is not None:
         return message
     wrong = [one for one in value if not isinstance(one, str) or not one.strip()]
-    return f"{key} must be a list of texts, got {_shown(wrong[0])} in it" if wrong else None
+    return f"{key} must be a list of texts, got {kind_of(wrong[0])} in it" if wrong else None
 
 
 def _choice(key: str, value: Any, field: Field, _: LocatedMapping) -> str | None:
     if value in field.choices and isinstance(value, str):
         return None
-    return f"{key} must be one of {', '.join(field.choices)}, got {_shown(value)}"
+    return f"{key} must be one of {', '.join(field.choices)}, got {kind_of(value)}"
 
 
 def _any(_: str, __: Any, ___: Field, ____: LocatedMapping) -> str | None:
@@ -342,7 +342,8 @@ def _any(_: str, __: Any, ___: Field, ____: LocatedMapping) -> str | None:
 
 def _duration(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     if not isinstance(value, str):
-        return f"{key} needs a unit of time, such as '{value or 10} min', got {_shown(value)}"
+        unit = "d" if key == "valid_for" else "min"
+        return f"{key} needs a unit of time, such as '{value or 10} {unit}', got {kind_of(value)}"
     try:
         parse_duration(value)
     except UnitError as error:
@@ -353,23 +354,23 @@ def _duration(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
 def _confidence(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     number = read_confidence(value)
     if number is None:
-        return f"{key} must be a percentage such as 95 %, got {_shown(value)}"
-    return None if 0.5 <= number < 1 else f"{key} must be at least 50 % and below 100 %, got {_shown(value)}"
+        return f"{key} must be a percentage such as 95 %, got {kind_of(value)}"
+    return None if 0.5 <= number < 1 else f"{key} must be at least 50 % and below 100 %, got {kind_of(value)}"
 
 
 def _asil(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     if isinstance(value, str) and asil_levels(value):
         return None
-    return f"{key} must be one of {', '.join(ASIL_LEVELS)}, or decomposed as B(D), got {_shown(value)}"
+    return f"{key} must be one of {', '.join(ASIL_LEVELS)}, or decomposed as B(D), got {kind_of(value)}"
 
 
 def _asil_levels(key: str, value: Any, _: Field, __: LocatedMapping) -> str | None:
     levels = value.get("levels") if isinstance(value, dict) else value
     given = [levels] if isinstance(levels, str) else levels
     if not isinstance(given, list) or not given:
-        return f"{key} must be a list of ASIL levels such as [C, D], got {_shown(value)}"
+        return f"{key} must be a list of ASIL levels such as [C, D], got {kind_of(value)}"
     wrong = [one for one in given if one not in ASIL_LEVELS]
-    return f"{key} may hold {', '.join(ASIL_LEVELS)}, got {_shown(wrong[0])}" if wrong else None
+    return f"{key} may hold {', '.join(ASIL_LEVELS)}, got {kind_of(wrong[0])}" if wrong else None
 
 
 CHECKS: Mapping[str, Callable[[str, Any, Field, LocatedMapping], str | None]] = {
@@ -413,16 +414,3 @@ def read_confidence(value: Any) -> float | None:
     except InvalidOperation:
         return None
     return float(number / 100) if number.is_finite() else None
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -108,7 +108,7 @@ def _demanded(verified: Sequence[Verified], called: str, problems: Problems) -> 
         )
         for section, into, demanded in sections:
             for key, value in demanded.items():
-                if into.get(key, value) != value:
+                if key in into and into[key] != value:
                     problems.add(
                         one.location,
                         f"{called}: {name} demands {key} = {value!r}, its other requirement {into[key]!r} "

@@ -9,7 +9,7 @@ from pytest_mle.errors import closest
 from pytest_mle.spec.fields import INPUT_SECTIONS, KIND_OF_SECTION, read_fields
 from pytest_mle.spec.model import InputEntry
 from pytest_mle.spec.overlay import merge
-from pytest_mle.spec.yaml_with_lines import LocatedMapping, plain
+from pytest_mle.spec.yaml_with_lines import LocatedMapping, kind_of
 
 if TYPE_CHECKING:
     from pytest_mle.spec.interpolation import Interpolation
@@ -42,7 +42,7 @@ def _read_section(
             problems.add(place, f"inputs.{section}: {name!r} is no name; use letters, digits, _ and -")
         elif not isinstance(value, LocatedMapping):
             hint = f". Write {{path: {value}}}" if isinstance(value, str) else ""
-            problems.add(place, f"inputs.{section}.{name} must be a mapping, got {plain(value)!r:.60}{hint}")
+            problems.add(place, f"inputs.{section}.{name} must be a mapping, got {kind_of(value)}{hint}")
         else:
             mapping = _resolve_like(section, name, declared, problems)
             options = interpolation.tree(mapping, f"inputs.{section}.{name}", place)
@@ -61,7 +61,12 @@ def _resolve_like(section: str, name: str, declared: LocatedMapping, problems: P
             problems.add(place, f"inputs.{section} has no {other!r} to be like. {closest(str(other), known)}")
             break
         if other in chain:
-            problems.add(place, f"like goes in a circle: {' -> '.join([*chain, other])}")
+            circle = chain[chain.index(other) :]
+            first = circle.index(min(circle))
+            circle = circle[first:] + circle[:first]
+            problems.add(
+                declared[circle[0]].place("like"), f"like goes in a circle: {' -> '.join([*circle, circle[0]])}"
+            )
             break
         chain.append(other)
         layers.append(declared[other])
@@ -75,7 +80,9 @@ def _resolve_like(section: str, name: str, declared: LocatedMapping, problems: P
 
 def _check_path(section: str, name: str, mapping: LocatedMapping, options: dict[str, Any], problems: Problems) -> None:
     path = options.get("path")
-    if "path" in options and (not isinstance(path, str) or not path.strip()):
+    if "path" not in options or "${" in str(mapping.get("path")):
+        return
+    if not isinstance(path, str) or not path.strip():
         written = mapping.spelled.get("path", repr(path))
         problems.add(mapping.place("path"), f"inputs.{section}.{name}.path must be text, got {written}")
 

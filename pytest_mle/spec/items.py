@@ -169,8 +169,10 @@ class _ItemPlan:
         name = self.id if variant.name is None else f"{self.id}[{variant.name}]"
         not_applicable = self._not_applicable(common, variant)
         verified = self._verified(variant)
+        before = len(self.problems)
         conditions = with_requirements(self._own(variant), verified, self.called, self.problems)
-        check = self._known_check(conditions)
+        # Whatever does not fit a check that is in dispute would only be noise.
+        check = self._known_check(conditions) if len(self.problems) == before else None
         criteria = (*self._inherited(verified, check), *self._criteria(variant, check))
         reasons: tuple[str, ...] = ()
         if not_applicable is None:

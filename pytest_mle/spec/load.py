@@ -19,7 +19,7 @@ from pytest_mle.spec.problems import Problems
 from pytest_mle.spec.requirements import read_requirements
 from pytest_mle.spec.source_files import SourceFiles, display_path
 from pytest_mle.spec.validate import Checks, Declared
-from pytest_mle.spec.yaml_with_lines import LocatedList
+from pytest_mle.spec.yaml_with_lines import LocatedList, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +92,7 @@ def _plan(effective: Effective, path: Path, interpolation: Interpolation, checks
         interpolation=interpolation,
         problems=problems,
     )
-    claimed = _claimed(effective, practices, titles, problems)
+    claimed = _claimed(effective, practices, problems)
     items = _plan_items(effective, claimed, around)
     if not items and not problems:
         problems.add(Location(display_path(path)), _why_no_items(effective))
@@ -133,15 +133,13 @@ def _read_policy(effective: Effective, problems: Problems) -> Policy:
     return Policy(good.get("seed", 0), confidence, good.get("images", "blurred"))
 
 
-def _claimed(
-    effective: Effective, practices: Mapping[str, BasePractice], titles: Mapping[str, str], problems: Problems
-) -> tuple[str, ...] | None:
+def _claimed(effective: Effective, practices: Mapping[str, BasePractice], problems: Problems) -> tuple[str, ...] | None:
     """Return ``processes``, or None if the project leaves it to its items."""
     listed = effective.sections.get("processes")
     if listed is None:
         return None
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-        problems.add(effective.sections.place("processes"), f"processes must be a list of texts, got {listed!r:.60}")
+        problems.add(effective.sections.place("processes"), f"processes must be a list of texts, got {kind_of(listed)}")
         return None
     known = {practice.process for practice in practices.values()}
     for index, name in enumerate(listed):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_mle.errors import Location, SpecError, closest
 from pytest_mle.spec.fields import read_fields
 from pytest_mle.spec.source_files import CHECKLISTS, SourceFiles, display_path
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, plain
+from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -145,7 +145,9 @@ class Layers:
         if tree is None:
             raise SpecError("the spec is empty. Begin with `mle_spec: 1` and a list of `items`", Location(shown))
         if not isinstance(tree, LocatedMapping):
-            raise SpecError(f"a spec must be a mapping, got {plain(tree)!r:.60}", Location(shown, 1))
+            raise SpecError(
+                f"a spec must be a mapping that begins with `mle_spec: 1`, got {kind_of(tree)}", Location(shown, 1)
+            )
         effective = Effective(LocatedMapping(tree.location))
         self._add_spec(effective, tree, path)
         return effective
@@ -216,7 +218,7 @@ class Layers:
 
     def _id_of(self, entry: Any, location: Location, called: str) -> str | None:
         if not isinstance(entry, LocatedMapping):
-            self.problems.add(location, f"{_a(called)} must be a mapping with an id, got {plain(entry)!r:.60}")
+            self.problems.add(location, f"{_a(called)} must be a mapping with an id, got {kind_of(entry)}")
             return None
         name = entry.get("id")
         if isinstance(name, str) and name.strip():
@@ -237,7 +239,7 @@ class Layers:
                 if isinstance(entry, LocatedMapping):
                     yield entry
                 else:
-                    self.problems.add(location, f"a requirement must be a mapping with an id, got {plain(entry)!r:.60}")
+                    self.problems.add(location, f"a requirement must be a mapping with an id, got {kind_of(entry)}")
                 continue
             good = read_fields(entry, "requirement_file", "an entry of requirements", location, self.problems)
             if "from" in good:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import CollectedSpecError, Location, closest
 from pytest_mle.spec.fields import INPUT_SECTIONS, TABLES
-from pytest_mle.spec.yaml_with_lines import LocatedMapping, plain, read_yaml
+from pytest_mle.spec.yaml_with_lines import LocatedMapping, kind_of, plain, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ def _set_in(
     below = mapping.get(name)
     if not isinstance(below, LocatedMapping):
         if name in mapping:
-            return f"{called}.{name} has no keys below it; it is {plain(below)!r:.60}"
+            return f"{called}.{name} has no keys below it; it is {kind_of(below)}"
         return f"{called} has no {name!r}. {closest(name, [str(one) for one in mapping] or list(known or ()))}"
     mapping[name] = below.copy()
     return _set_in(mapping[name], path[len(name) + 1 :], value, location, f"{called}.{name}", None)
@@ -166,6 +166,5 @@ def _longest(path: str, names: Any) -> str | None:
 
 
 def _example(section: str) -> str:
-    return {"items": "ID.with.epsilon", "requirements": "ID.priority", "inputs": "models.NAME.path"}.get(
-        section, next(iter(TABLES[section]))
-    )
+    nested = {"items": "ID.with.epsilon", "requirements": "ID.priority", "inputs": "models.NAME.path"}
+    return nested.get(section) or next(iter(TABLES[section]))

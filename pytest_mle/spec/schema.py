@@ -29,10 +29,7 @@ def json_schema() -> dict[str, Any]:
         "description": "A checklist for machine-learning engineering that pytest-mle runs.",
         **_object("spec"),
         "$defs": {
-            **{
-                table: _object(table)
-                for table in ("item", "variant", "requirement", "under", "evidence", "base_practice")
-            },
+            **{table: _object(table) for table in DEFINITIONS},
             "criterion": _criterion(),
             "where": _where(),
             "input": {

@@ -103,6 +103,22 @@ _SHARES = frozenset(
     | {"share", "specificity", "sensitivity", "drop", "gap"}
 )
 _DIFFERENCES = frozenset({"drop", "gap", "difference"})
+_LONG_FORMS = {
+    **dict.fromkeys(("percent", "pct", "prozent"), "%"),
+    **dict.fromkeys(("points", "ppt", "percentage"), "pp"),
+    **dict.fromkeys(("msec", "msecs", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("mins", "minute", "minutes"), "min"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+    **dict.fromkeys(("day", "days"), "d"),
+    **dict.fromkeys(("byte", "bytes"), "B"),
+    **dict.fromkeys(("pixel/s", "frames/s", "frame/s"), "fps"),
+    **dict.fromkeys(("hz", "hertz"), "Hz"),
+    **dict.fromkeys(("gflops",), "GFLOP"),
+    **dict.fromkeys(("meter", "meters", "metre", "metres"), "m"),
+    **dict.fromkeys(("watt", "watts"), "W"),
+    **{name.lower(): name for name in ("MB", "GB", "KiB", "MiB", "GiB", "kB", "fps", "px", "GFLOP", "ms")},
+}
 _EXACT = Context(prec=60, traps=[])
 
 
@@ -116,8 +132,15 @@ def find_unit(spelling: str) -> Unit:
     """
     unit = UNITS.get(spelling)
     if unit is None:
-        raise UnitError(f"unknown unit {spelling!r}. {closest(spelling, [name for name in UNITS if name[0] != '{'])}")
+        raise UnitError(unknown_unit(spelling))
     return unit
+
+
+def unknown_unit(spelling: str) -> str:
+    """Explain that the table has no such unit, with the one that was probably meant."""
+    meant = _LONG_FORMS.get(spelling.rstrip(".").lower())
+    hint = f"Did you mean {meant!r}?" if meant else closest(spelling, [name for name in UNITS if name[0] != "{"])
+    return f"unknown unit {spelling!r}. {hint}"
 
 
 def is_relative(quantity: str) -> bool:
@@ -225,7 +248,9 @@ def parse_duration(text: str) -> float:
         raise UnitError(f"must be a positive number with a unit of time, such as '10 min', got {text!r}")
     unit = UNITS.get(spelling.strip())
     if unit is None or unit.dimension != "time":
-        raise UnitError(f"needs a unit of time ({_spellings('s')}), got {text!r}")
+        meant = _LONG_FORMS.get(spelling.strip().lower())
+        hint = f". Did you mean {meant!r}?" if meant and UNITS[meant].dimension == "time" else ""
+        raise UnitError(f"needs a unit of time ({_spellings('s')}), got {text!r}{hint}")
     return value * float(unit.factor)
 
 

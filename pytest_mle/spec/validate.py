@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_mle.errors import MleError, closest
 from pytest_mle.spec.fields import KIND_OF_SECTION
 from pytest_mle.spec.input_entries import other_section
+from pytest_mle.spec.yaml_with_lines import MAX_SHOWN, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +74,8 @@ def parameter_problems(
     wrong: dict[str, str] = {}
     for name, value in parameters.items():
         if name not in declared:
-            wrong[name] = f"{declaration.name} has no parameter {name!r}. {closest(name, list(declared))}"
+            hint = closest(name, list(declared)) if declared else "It takes none."
+            wrong[name] = f"{declaration.name} has no parameter {name!r}. {hint}"
             continue
         message = _value_problem(declaration, declared[name], value)
         if message is not None:
@@ -183,7 +185,10 @@ def _sentence(parameter: ParameterDeclaration, value: Any, errors: Sequence[Any]
         allowed = re.findall(r"'([^']*)'", expected)
         hint = closest(str(first["input"]), allowed) if allowed else ""
         return f"{name} must be {expected}, got {got}. {hint if hint.startswith('Did') else ''}".rstrip()
-    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if kind in ("too_long", "too_short"):
+        limit = first["ctx"].get("max_length", first["ctx"].get("min_length"))
+        return f"{name} must have at {'most' if kind == 'too_long' else 'least'} {limit} entries, got {got}."
+    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ").replace("should be", "must be")
     return f"{name} {message[0].lower()}{message[1:]}, got {got}."
 
 
@@ -193,14 +198,15 @@ def _alternatives(parameter: ParameterDeclaration) -> int:
 
 def _readable(annotation: str) -> str:
     words = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "None": "null"}
-    return " or ".join(words.get(part.strip(), part.strip()) for part in annotation.split("|"))
+    parts = (re.sub(r"Literal\[(.*)\]", r"\1", part.strip()) for part in annotation.split("|"))
+    return " or ".join(words.get(part, part) for part in parts)
 
 
 def _written(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    if isinstance(value, (dict, list)):
+        text = json.dumps(value)
+        return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+    return "null" if value is None else kind_of(value)
 
 
 # Inputs

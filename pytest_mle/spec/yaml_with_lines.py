@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAX_DEPTH = 40
 MAX_NODES = 2_000_000
 MAX_ALIASES = 10_000
+MAX_SHOWN = 80
 # From how many expanded nodes on a file must not be more than ten times what was written.
 EXPANSION_GRACE = 10_000
 
@@ -85,6 +86,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(one) for one in value]
     return value
+
+
+def kind_of(value: Any) -> str:
+    """Name a value in a sentence: a mapping, a list, true, nothing, or the scalar itself."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 
 @lru_cache(maxsize=4096)
