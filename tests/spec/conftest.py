@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence  # noqa: TC003  the reader resolves annotations at run time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
 from annotated_types import Gt
@@ -12,7 +12,9 @@ from annotated_types import Gt
 from pytest_mle.records.check import CheckDeclaration, InputDeclaration, ParameterDeclaration
 from pytest_mle.records.quantity import estimate, exact
 from pytest_mle.spec.load import load_spec
-from pytest_mle.spec.model import Spec
+
+if TYPE_CHECKING:
+    from pytest_mle.spec.model import Spec
 
 
 def detector(

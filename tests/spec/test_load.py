@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -229,10 +230,8 @@ def test_no_slip_of_the_hand_is_a_traceback(tmp_path, load, position, length, te
     """Whatever replaces a piece of the example, it loads or is explained."""
     path = tmp_path / "spec.yaml"
     path.write_text(EXAMPLE[:position] + text + EXAMPLE[position + length :], encoding="utf-8", errors="replace")
-    try:
-        load(path)
-    except CollectedSpecError as error:
-        assert error.errors
+    with contextlib.suppress(CollectedSpecError):
+        assert load(path).items
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -256,7 +255,7 @@ def test_a_check_that_cannot_be_imported_is_explained(write):
 
 
 def test_importing_the_loader_stays_light():
-    """numpy and pydantic are not imported to read a spec."""
+    """Reading a spec imports neither numpy nor pydantic."""
     code = (
         "import sys, pytest_mle.spec.load; print(sorted({'numpy', 'pydantic', 'pytest', 'scipy'} & set(sys.modules)))"
     )
