@@ -224,6 +224,28 @@ def test_several_specs_have_names_of_their_own(make_item, make_report, gitlab):
     assert "trucks-mle.MLE.4.BP3" in {case.classname for case in shown}
 
 
+def test_labels_stay_apart_where_case_does_not(make_item, make_report):
+    """Specs whose paths a file system without case takes for one still have files of their own."""
+    spec = make_report(make_item("a")).specs[0]
+    report = replace(make_report(), specs=tuple(replace(spec, path=path) for path in ("a/x.yaml", "A/x.yaml")))
+    names = list(junit_files(report))
+    assert len({name.casefold() for name in names}) == len(names) == 4
+
+
+def test_thousands_of_quantities_are_counted_not_listed(make_item, make_report):
+    """Properties of a result with a quantity per class stay readable, and say that there are more."""
+    quantities = tuple(QuantityResult(f"ap_{n}", 0.5, "1", "estimate") for n in range(1000))
+    found = properties_of(cases_of(make_report(make_item("a", quantities=quantities)))["a"])
+    assert found["mle.measures_left_out"] == "800 more in results.json"
+    assert "mle.measure.ap_200" not in found
+
+
+def test_unreadable_start_leaves_the_timestamp_out(make_item, make_report):
+    """A moment that is none is not invented."""
+    content = junit_files(make_report(make_item("a"), started="yesterday"))["TEST-MLE.4.BP3.xml"]
+    assert ET.fromstring(content)[0].get("timestamp") is None
+
+
 def test_timestamp_is_utc_without_zone(every_verdict):
     """Azure and the strict schemas read no zone."""
     for content in junit_files(every_verdict).values():

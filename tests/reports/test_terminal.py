@@ -72,6 +72,14 @@ def test_pending_takes_one_line_an_item(make_item, make_report):
     assert ("  MLE4-007  Item 7    needs check 7", "") in lines
 
 
+def test_traceback_takes_four_lines(make_item, make_report):
+    """A long reason is cut after four lines, and the cut is said."""
+    reason = "\n".join(f"line {n}" for n in range(40))
+    text = plain_text(summary_lines(make_report(make_item("a", Verdict.ERROR, reasons=(reason,)))))
+    assert "    line 3\n    ... 36 more lines in results.json\n" in text
+    assert "line 4" not in text
+
+
 def test_not_selected_is_told(make_item, make_report):
     """A partial run says that completeness was not judged."""
     text = plain_text(summary_lines(make_report(make_item("a"), make_item("b", Verdict.NOT_SELECTED))))
