@@ -426,7 +426,8 @@ def attack_batches(
                 images, labels = images[usable], labels[usable]
             images, labels = _ordinary(images, labels)
             part = attack(logits, images, labels, rng)
-            perturbations.append(float((part.adversarial - images).abs().max()))
+            if part.correct_clean.any():  # an unchanged image that nobody attacked shows no bound
+                perturbations.append(float((part.adversarial - images).abs().max()))
             missing = keep_images - sum(map(len, kept))
             if missing > 0:
                 kept.append(part.adversarial[:missing].cpu())

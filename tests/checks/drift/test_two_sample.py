@@ -394,6 +394,8 @@ def test_grouped_drift_is_found() -> None:
     ks = ks_grouped(reference, current, **groups, rng=rng, permutations=199)
     assert ks.effect == pytest.approx(ks_two_sample(reference, current).effect, abs=1e-12)
     assert ks.p_value <= 0.01
+    assert ks.method == "bootstrap, 1000 resamples of 15+15 units"
+    assert ks_two_sample(reference, current).method == "Hoeffding (upper) and DKW (lower) bounds"
     assert ks.bounds(0.95)[0] > 0.1
     assert mmd_two_sample(reference[:, None], current[:, None], **groups, rng=rng).p_value <= 0.01
 

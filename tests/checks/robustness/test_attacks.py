@@ -290,6 +290,34 @@ def test_misclassified_stays_misclassified() -> None:
     assert outcome.correct_adversarial.tolist() == [False]
 
 
+@pytest.mark.parametrize("attack", [fgsm_attack(0.1), pgd_attack(epsilon=0.1, step_size=0.1, steps=1)])
+def test_nothing_to_attack_shows_no_bound(attack) -> None:
+    """If the model is wrong everywhere, the outcome claims neither a bound nor healthy gradients."""
+    outcome = attack_batches(
+        brightness_logits, [(grey(0.2), torch.tensor([1]))], attack, epsilon=0.1, rng=np.random.default_rng(0)
+    )
+    assert not outcome.is_within_bound
+    assert np.isnan(outcome.zero_gradient_share)
+    assert not outcome.correct_adversarial.any()
+
+
+def test_restarts_end_when_everything_is_fooled() -> None:
+    """Two images that one step fools are not attacked by the other restarts: three passes in all."""
+    calls = 0
+
+    def logits(images):
+        nonlocal calls
+        calls += 1
+        return brightness_logits(images)
+
+    attack = pgd_attack(epsilon=0.3, step_size=0.6, steps=1, restarts=5)
+    outcome = attack_batches(
+        logits, [(grey(0.6, 0.4), torch.tensor([1, 0]))], attack, epsilon=0.3, rng=np.random.default_rng(0)
+    )
+    assert not outcome.correct_adversarial.any()
+    assert calls == 3
+
+
 def test_early_exit_does_not_change_the_outcome() -> None:
     """Samples that are already fooled are not attacked again, and every verdict and image is as without."""
     model = small_network().double()
@@ -479,6 +507,8 @@ def test_bad_parameters_are_refused() -> None:
         pgd_attack(epsilon=0.1, step_size=0.1, steps=1, restarts=0)
     with pytest.raises(ValueError, match="further than epsilon"):
         pgd(brightness_logits, images, labels, epsilon=0.1, step_size=0.1, steps=1, start=images + 0.2)
+    with pytest.raises(ValueError, match="start must have the shape"):
+        pgd(brightness_logits, images, labels, epsilon=0.1, step_size=0.1, steps=1, start=images[0])
     with pytest.raises(ValueError, match="no sample to attack"):
         attack_batches(brightness_logits, [], fgsm_attack(0.1), epsilon=0.1, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="at least 2 classes"):
