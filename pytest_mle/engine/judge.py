@@ -110,7 +110,7 @@ def _decide(criterion: Criterion, quantities: Mapping[str, tuple[Quantity, Quant
         return _result(criterion, Verdict.INCONCLUSIVE, f"{criterion.quantity} was not measured", None, "1", "", None)
     quantity, declaration = quantities[criterion.quantity]
     unit, value = declaration.unit, quantity.value
-    shown = format_value(value, unit)
+    shown = _shown(value, criterion, declaration)
     if not math.isfinite(value):
         reason = f"{criterion.quantity} is {value}, not a finite number"
         return _result(criterion, Verdict.INCONCLUSIVE, reason, value, unit, "", quantity.n)
@@ -124,33 +124,43 @@ def _decide(criterion: Criterion, quantities: Mapping[str, tuple[Quantity, Quant
     if bounds is None:
         reason = f"{criterion.quantity} is {shown} without an interval; at {percent} confidence that shows nothing"
         return _result(criterion, Verdict.INCONCLUSIVE, reason, value, unit, "no interval", quantity.n)
-    return _decide_by_bounds(criterion, quantity, unit, bounds, percent)
+    return _decide_by_bounds(criterion, quantity, declaration, bounds, percent)
 
 
 def _decide_by_bounds(
-    criterion: Criterion, quantity: Quantity, unit: str, bounds: tuple[float, float], percent: str
+    criterion: Criterion,
+    quantity: Quantity,
+    declaration: QuantityDeclaration,
+    bounds: tuple[float, float],
+    percent: str,
 ) -> CriterionResult:
     lower, upper = bounds
-    shown = format_value(quantity.value, unit)
+    unit = declaration.unit
+    shown, low, high = (_shown(value, criterion, declaration) for value in (quantity.value, lower, upper))
     if criterion.op in (">", ">="):
         good, bad = lower, upper
-        names = ("lower", "upper")
+        good_text, bad_text = f"lower bound {low}", f"upper bound {high}"
     else:
         good, bad = upper, lower
-        names = ("upper", "lower")
+        good_text, bad_text = f"upper bound {high}", f"lower bound {low}"
     if criterion.op == "in":
         verdict = _in_range(criterion, lower, upper)
-        by = f"{percent} bounds {format_value(lower, unit)} to {format_value(upper, unit)}"
+        by = f"{percent} bounds {low} to {high}"
     elif _meets(criterion, good, good):
-        verdict, by = Verdict.PASS, f"{percent} {names[0]} bound {format_value(good, unit)}"
+        verdict, by = Verdict.PASS, f"{percent} {good_text}"
     elif not _meets(criterion, bad, bad):
-        verdict, by = Verdict.FAIL, f"{percent} {names[1]} bound {format_value(bad, unit)}"
+        verdict, by = Verdict.FAIL, f"{percent} {bad_text}"
     else:
-        verdict, by = Verdict.INCONCLUSIVE, f"{percent} {names[0]} bound {format_value(good, unit)}"
+        verdict, by = Verdict.INCONCLUSIVE, f"{percent} {good_text}"
     reason = f"{criterion.quantity} is {shown}, {by}"
     if verdict is Verdict.INCONCLUSIVE:
         reason += "; the data cannot show it either way"
     return _result(criterion, verdict, reason, quantity.value, unit, f"{by} ({quantity.method})", quantity.n)
+
+
+def _shown(value: float, criterion: Criterion, declaration: QuantityDeclaration) -> str:
+    # Digits enough to tell it from the bound: "80.0 %" would not explain why 80 % is not shown.
+    return format_value(value, declaration.unit, kind=declaration.kind, name=criterion.quantity, against=criterion.bound)
 
 
 def _in_range(criterion: Criterion, lower: float, upper: float) -> Verdict:

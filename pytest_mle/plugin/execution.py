@@ -92,11 +92,13 @@ def _declared(provided: Any, planned: PlannedItem, built_in: CheckDeclaration | 
 
 def _validate_late(check: CheckDeclaration, planned: PlannedItem) -> None:
     """Check what could not be checked before the run, because the project's check is known only now."""
-    from pytest_mle.spec.validate import parameter_problems
+    from pytest_mle.spec.validate import parameter_problems, quantity_of
 
-    problems = parameter_problems(check, planned.parameters)
+    wrong, missing = parameter_problems(check, planned.parameters)
+    problems = [*wrong.values(), *(f"{check.name} needs the parameter {name!r}" for name in missing)]
+    problems += filter(None, (quantity_of(check, criterion.quantity)[1] for criterion in planned.criteria))
     if problems:
-        raise CheckError(problems[0], planned.location)
+        raise CheckError("; ".join(problems), planned.location)
 
 
 def announce(result: ItemResult) -> None:

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+# pytester forgets what a run inside this process imported, and C extensions do not survive a second import.
+import pytest_mle.cli.main
+import pytest_mle.engine.judge
+import pytest_mle.plugin.checklist
+import pytest_mle.spec.show
+import pytest_mle.spec.schema
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from checklist_project import Project  # noqa: E402  importlib mode puts no test folder on the path
@@ -16,3 +23,10 @@ from checklist_project import Project  # noqa: E402  importlib mode puts no test
 def project(pytester):
     """An empty project."""
     return Project(pytester)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def preloaded():
+    """Import what checks import lazily."""
+    for library in ("numpy", "scipy.special", "yaml", "cv2", "onnxruntime"):
+        pytest.importorskip(library)
