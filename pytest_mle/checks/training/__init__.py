@@ -1,0 +1,1 @@
+"""Checks of the training run: did it converge, stay finite, overfit."""
