@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_mle.records.check import CheckDeclaration
 
 BUILT_IN = {
+    "adversarial_attack": "pytest_mle.checks.robustness.adversarial_attack",
     "acceptance_criteria_met": "pytest_mle.checks.traceability.acceptance_criteria_met",
     "adversarial_fgsm": "pytest_mle.checks.robustness.adversarial_fgsm",
     "adversarial_pgd": "pytest_mle.checks.robustness.adversarial_pgd",
