@@ -30,6 +30,7 @@ DETECTOR = {
     "batch_size": 3,
 }
 FACTORY = """
+from pathlib import Path
 import torch
 
 class Net(torch.nn.Module):
@@ -43,6 +44,11 @@ class Net(torch.nn.Module):
 def build(width=3):
     torch.manual_seed(5)
     return Net(width)
+
+def from_file(path):
+    net = build()
+    net.body[1].weight.data[0, 0] = float(Path(path).read_text())
+    return net
 
 def no_module():
     return "weights"
@@ -260,6 +266,16 @@ def test_factory_digest_follows_code_arguments_and_weights(project):
     (project / "torchfac.py").write_text(FACTORY.replace("manual_seed(5)", "manual_seed(60)"))
     digests.add(_opened(project, FROM_FACTORY).digest)
     assert len(digests) == 3
+
+
+def test_factory_digest_follows_weights_from_anywhere(project):
+    """A factory that reads its weights itself has another digest when they change, though no declared file did."""
+    entry = {**FROM_FACTORY, "factory": "torchfac:from_file", "arguments": {"path": str(project / "number.txt")}}
+    digests = set()
+    for number in ("1.0", "2.0"):
+        (project / "number.txt").write_text(number)
+        digests.add(_opened(project, entry).digest)
+    assert len(digests) == 2
 
 
 def test_factory_weights_are_never_unpickled(project):
