@@ -27,7 +27,7 @@ _CRITERION = re.compile(
     re.DOTALL,
 )
 _REST = re.compile(
-    r"\s*(?P<unit>(?!at\b|by\b|[\d,._'])\S+?)?"
+    r"\s*(?P<unit>(?!at\b|by\b|(?!1/)[\d,._'])\S+?)?"
     rf"(?:\s*\bat\s+(?P<confidence>{_NUMBER})\s*%\s*confidence|\s*\bby\s+(?P<point>point\s+value))?\s*",
 )
 _WRONG_OPERATORS = {"=": "==", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=", "===": "==", "~": "in a..b"}

@@ -115,13 +115,22 @@ def _rows(parameters: LocatedMapping, location: Location, problems: Problems) ->
 
 
 def _row_names(rows: Sequence[Mapping[str, Any]], *, with_keys: bool) -> list[str]:
-    names = []
-    for row in rows:
-        named = with_keys or len(row) > 1
-        names.append(
-            "-".join(safe(f"{key}-{_value_name(value)}" if named else _value_name(value)) for key, value in row.items())
-        )
-    return names
+    """Name rows by their values; different values that look alike when made safe are numbered."""
+    names: dict[str, list[Mapping[str, Any]]] = {}
+    return [_numbered(_row_name(row, with_keys=with_keys), row, names) for row in rows]
+
+
+def _row_name(row: Mapping[str, Any], *, with_keys: bool) -> str:
+    named = with_keys or len(row) > 1
+    return "-".join(safe(f"{key}-{_value_name(value)}" if named else _value_name(value)) for key, value in row.items())
+
+
+def _numbered(name: str, row: Mapping[str, Any], names: dict[str, list[Mapping[str, Any]]]) -> str:
+    alike = names.setdefault(name, [])
+    if row not in alike:
+        alike.append(row)
+    position = alike.index(row)
+    return name if position == 0 else f"{name}-{position + 1}"
 
 
 def _value_name(value: Any) -> str:

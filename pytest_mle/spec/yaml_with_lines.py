@@ -112,7 +112,9 @@ def resolve_scalar(text: str) -> Any:
     if _BASED.fullmatch(text):
         return int(text, 0)
     if _FLOAT.fullmatch(text):
-        return float(text)
+        number = float(text)
+        # What no float can hold stays text, so that it is refused with its own spelling and not as infinity.
+        return text if math.isinf(number) else number
     return text
 
 
