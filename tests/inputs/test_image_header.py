@@ -129,6 +129,25 @@ def test_changed_png_byte_fails_its_checksum(scene, encode):
     assert "checksum" in structural_defect(bytes(data))
 
 
+def test_tiff_whose_directory_comes_first():
+    """Where the directory stands before the pixels, their declared end tells that they are cut."""
+    tags = ((256, 4), (257, 3), (273, 100), (279, 12))
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    data = (b"II*\x00" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)).ljust(112, b"\x80")
+
+    assert (parse_header(data).width, parse_header(data).height) == (4, 3)
+    assert structural_defect(data) is None
+    assert structural_defect(data[:111]) == "the TIFF file is truncated: 111 of 112 bytes"
+
+
+@pytest.mark.parametrize("tag", [273, 279])
+def test_tiff_without_pixels(tag):
+    """A directory that says not where the pixels are, or how many, is no image."""
+    directory = b"".join(struct.pack("<HHII", key, 4, 1, 4) for key in (256, 257, tag))
+
+    assert "no image data" in structural_defect(b"II*\x00" + struct.pack("<IH", 8, 3) + directory + bytes(4))
+
+
 def test_png_without_pixels():
     """A PNG file that ends without image data is a defect."""
 

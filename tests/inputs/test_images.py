@@ -78,7 +78,7 @@ def test_truncated_jpeg_is_an_error(scene, encode, without, has_simplejpeg, cut)
     data = encode(scene())
     end = int(len(data) * cut) if isinstance(cut, float) else cut
 
-    with pytest.raises(InputError, match=r"^images/a\.jpg: "):
+    with pytest.raises(InputError, match=r"^images/a\.jpg: the (JPEG )?file is (truncated|empty)"):
         decode_rgb(data[:end], "images/a.jpg")
 
 
