@@ -451,7 +451,8 @@ class _ItemPlan:
         yield from missing
         if needed is not None:
             yield f"evidence owed: {describe_needed(plain(needed))}"
-        if not common["evidence"] and not any(not criterion.is_advisory for criterion in criteria):
+        is_shown_by = common["evidence"] or any(not criterion.is_advisory for criterion in criteria)
+        if not is_shown_by and not misfits:
             yield self._no_criterion(criteria)
 
     def _not_addressed(
