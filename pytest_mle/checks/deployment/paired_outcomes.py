@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from pytest_mle.checks.detection.detection_findings import missed_at_operating_point
-from pytest_mle.checks.detection.detection_metrics import MatchedDetections, RankingOutcome, match_boxes
+from pytest_mle.checks.detection.detection_metrics import (
+    MatchedDetections,
+    RankingOutcome,
+    match_boxes,
+    with_all_classes,
+)
 from pytest_mle.checks.detection.ground_truth import detected_boxes, true_boxes
 from pytest_mle.checks.detection.matching import DetectedBoxes, TrueBoxes
 from pytest_mle.checks.detection.resampling import resample_average_precision, resample_rates
@@ -35,7 +40,7 @@ class Outcomes(Protocol):
     def scores(self, cluster_of_image: NDArray[np.int64], weights: NDArray[Any]) -> Floats:
         """Return the metric for each row of ``weights`` ``(row, cluster)``; NaN where it is undefined.
 
-        The first row is the sample itself: a row that lacks a class which the sample has is undefined too.
+        A row that lacks a class which the images have is undefined too.
         """
         ...
 
@@ -111,10 +116,7 @@ class DetectedObjects:
             rates = resample_rates(self.matched.counts, cluster_of_image, weights)
             return getattr(rates, self.metric)  # type: ignore[no-any-return]
         resampled = resample_average_precision(self.matched.table, cluster_of_image, weights)
-        in_sample = np.isfinite(resampled.values[0, 0])
-        is_complete = np.isfinite(resampled.values[:, 0, in_sample]).all(axis=1)
-        values: Floats = np.where(is_complete, getattr(resampled, self.metric), np.nan)
-        return values
+        return with_all_classes(getattr(resampled, self.metric), self.matched.table.truth_counts, resampled)
 
     def lowered_and_raised(self) -> tuple[Booleans, Booleans]:
         """Return the images with an error and those with a hit."""

@@ -10,11 +10,10 @@ import numpy as np
 from pytest_mle.checks.declaration import check
 from pytest_mle.checks.deployment.paired_outcomes import METRICS, outcomes_of
 from pytest_mle.checks.detection.cluster_intervals import (
-    MINIMUM_CLUSTERS,
     ClusterCounts,
     ClusteredScore,
     clustered_score,
-    clustered_share,
+    share_over_effective_size,
 )
 from pytest_mle.checks.detection.detection_findings import path_for_reports
 from pytest_mle.checks.detection.detection_metrics import Protocol
@@ -100,9 +99,9 @@ def quantization_accuracy_drop(
     Notes
     -----
     Bounds are a paired percentile bootstrap: each resample of sequences is evaluated for both models. With fewer than
-    20 sequences they are the jackknife's. Where the models differ in fewer than 10 sequences, bounds are at least as
-    far away as if every sequence with a difference that Clopper-Pearson cannot exclude were a total loss: two models
-    without any difference in n sequences show a drop below 1 - 0.05 ** (1 / n), not of 0.
+    20 sequences there is no interval. Where the models differ in fewer than 10 sequences, bounds are widened by the
+    sequences with a difference that Clopper-Pearson cannot exclude: two models without any difference in n sequences
+    show, at 95 % confidence, a drop below 1 - 0.05 ** (1 / n) and not of 0 (this needs no 20 sequences).
 
     The worst slice has the largest upper bound of any slice, which needs no correction to show that every slice is
     fine, and the largest lower bound at a confidence corrected for the number of slices (Bonferroni), since it was
@@ -247,17 +246,13 @@ def _better_than_chance(accuracy: float, dataset: Dataset) -> ValidityCondition:
 def _compare(pair: _Pair, clusters: Clusters, rng: np.random.Generator, resamples: int) -> _Comparison:
     weights = _weights(clusters.count, rng, resamples)
     reference, candidate = (one.scores(clusters.of_image, weights) for one in (pair.reference, pair.candidate))
-    first_drawn = max(len(weights) - resamples, 1)
     sizes = clusters.sums(np.ones(len(clusters.of_image)))
 
     def counts(images: NDArray[np.bool_]) -> ClusterCounts:
         return ClusterCounts(clusters.sums(images), sizes)
 
     def quantity(values: NDArray[Any], errors: ClusterCounts, hits: ClusterCounts, **scale: float) -> Quantity:
-        score = ClusteredScore(
-            float(values[0]), values[first_drawn:], values[1:first_drawn], errors=errors, hits=hits, **scale
-        )
-        return clustered_score(score, clusters.noun)
+        return clustered_score(ClusteredScore(float(values[0]), values[1:], errors, hits, **scale), clusters.noun)
 
     accuracies = []
     for outcomes, values in ((pair.reference, reference), (pair.candidate, candidate)):
@@ -277,19 +272,14 @@ def _compare(pair: _Pair, clusters: Clusters, rng: np.random.Generator, resample
 
 
 def _weights(clusters: int, rng: np.random.Generator, resamples: int) -> NDArray[Any]:
-    """Return how often each cluster counts: once each, then without one where there are few, then as drawn."""
+    """Return how often each cluster counts ``(row, cluster)``: once each in the first row, then as drawn."""
     whole = np.ones((1, clusters), dtype=np.uint8)
-    if clusters < 2:
-        return whole
-    drawn = draw_cluster_weights(rng, clusters, resamples)
-    left_out = (1 - np.eye(clusters if clusters < MINIMUM_CLUSTERS else 0, clusters)).astype(np.uint8)
-    return np.concatenate((whole, left_out, drawn))
+    return whole if clusters < 2 else np.concatenate((whole, draw_cluster_weights(rng, clusters, resamples)))
 
 
 def _discordant_share(pair: _Pair, clusters: Clusters) -> Quantity:
     counts = ClusterCounts(clusters.sums(pair.differ()), clusters.sums(np.ones(len(clusters.of_image))))
-    # Without resamples: the exact bound over the effective size, which serves any share.
-    return clustered_share(counts, np.empty(0), clusters.noun)
+    return share_over_effective_size(counts)
 
 
 def _slices(dataset: Dataset, attributes: Sequence[str]) -> dict[str, NDArray[np.int64]]:

@@ -1,8 +1,9 @@
-"""Intervals of detection metrics over clusters of images, for many clusters and for few.
+"""Intervals of metrics over clusters of images, for many clusters and for few.
 
-A percentile bootstrap over clusters serves where there is something to resample. With few clusters, or with errors in
-few of them, it claims a certainty that the data do not have: a detector without a miss gets the interval [100 %,
-100 %]. There, bounds come from exact distributions over the effective sample size.
+A percentile bootstrap over clusters claims a certainty that the data do not have where errors are in few clusters: a
+detector without a miss gets the interval [100 %, 100 %]. For rare errors that cluster, its 95 % bound holds in 87 % to
+93 % of simulated data sets, the exact bound over the effective sample size in 94 % or more and hardly farther away. So
+shares and rates take the latter; the bootstrap serves what is no share (average precision, differences).
 """
 
 from __future__ import annotations
@@ -52,8 +53,40 @@ class ClusterCounts:
         return int(np.count_nonzero(self.events < self.units))
 
 
+def share_over_effective_size(counts: ClusterCounts) -> Quantity:
+    """Return a share of units with Clopper-Pearson bounds over :func:`effective_size`; NaN if there is no unit.
+
+    No cluster may have more events than units.
+    """
+    events, units = float(counts.events.sum()), float(counts.units.sum())
+    if units == 0:
+        return PointEstimate(float("nan"), 0, "undefined: nothing to count")
+    share = events / units
+    informative = min(counts.with_event, counts.with_other)
+    size = effective_size(counts, variance_of_unit=share * (1 - share), informative=informative)
+    return Proportion(round(events), round(units), effective_trials=min(size, units))
+
+
+def rate_over_effective_size(counts: ClusterCounts) -> Quantity:
+    """Return events per unit, of which a unit can have several (false alarms per image), with exact Poisson bounds.
+
+    Garwood (1936) over :func:`effective_size`; NaN if there is no unit.
+    """
+    units = float(counts.units.sum())
+    if units == 0:
+        return PointEstimate(float("nan"), 0, "undefined: nothing to count")
+    rate = float(counts.events.sum()) / units
+    size = effective_size(counts, variance_of_unit=rate, informative=counts.with_event)
+    return Bounded(
+        rate,
+        lambda confidence: poisson_rate_bounds(rate * size, size, confidence),
+        n=round(units),
+        method=f"exact Poisson bound over {size:.1f} effective units",
+    )
+
+
 def clustered_share(counts: ClusterCounts, resamples: Floats, noun: str) -> Quantity:
-    """Return a share of units with bounds that respect the clusters.
+    """Return a share of units by the percentile bootstrap where many clusters have an event and many have none.
 
     Parameters
     ----------
@@ -67,41 +100,14 @@ def clustered_share(counts: ClusterCounts, resamples: Floats, noun: str) -> Quan
     Returns
     -------
     Quantity
-        NaN without interval if there is no unit. The percentile bootstrap where there are at least 20 clusters, and at
-        least 10 of them have an event and 10 have none of it; else Clopper-Pearson over :func:`effective_size`.
+        The percentile bootstrap where there are at least 20 clusters, and at least 10 of them have an event and 10 have
+        none of it; else :func:`share_over_effective_size`.
     """
-    events, units = counts.events.sum(), counts.units.sum()
-    if units == 0:
-        return PointEstimate(float("nan"), 0, "undefined: nothing to count")
     few = min(counts.with_event, counts.with_other)
-    share = float(events / units)
-    defined = resamples[np.isfinite(resamples)]
     if counts.occupied >= MINIMUM_CLUSTERS and few >= FEW_CLUSTERS and is_mostly_defined(resamples):
-        return Resampled(share, defined, counts.occupied, noun)
-    size = effective_size(counts, variance_of_unit=share * (1 - share), informative=few)
-    return Proportion(round(events), round(units), effective_trials=min(size, float(round(units))))
-
-
-def clustered_rate(counts: ClusterCounts, resamples: Floats, noun: str) -> Quantity:
-    """Return events per unit, of which a unit can have several (false alarms per image), with bounds.
-
-    As :func:`clustered_share`, with exact Poisson bounds (Garwood 1936) in place of Clopper-Pearson's.
-    """
-    units = counts.units.sum()
-    if units == 0:
-        return PointEstimate(float("nan"), 0, "undefined: nothing to count")
-    rate = float(counts.events.sum() / units)
-    defined = resamples[np.isfinite(resamples)]
-    is_many = counts.occupied >= MINIMUM_CLUSTERS and counts.with_event >= FEW_CLUSTERS
-    if is_many and is_mostly_defined(resamples):
-        return Resampled(rate, defined, counts.occupied, noun)
-    size = effective_size(counts, variance_of_unit=rate, informative=counts.with_event)
-    return Bounded(
-        rate,
-        lambda confidence: poisson_rate_bounds(rate * size, size, confidence),
-        n=round(units),
-        method=f"exact Poisson bound over {size:.1f} effective units",
-    )
+        share = float(counts.events.sum() / counts.units.sum())
+        return Resampled(share, resamples[np.isfinite(resamples)], counts.occupied, noun)
+    return share_over_effective_size(counts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +120,6 @@ class ClusteredScore:
         On all clusters.
     resamples
         On bootstrap resamples of the clusters, ``(resample,)``; NaN where it is undefined.
-    without_one
-        With one cluster left out, ``(cluster,)``; only looked at where there are fewer than 20.
     errors, hits
         Images with something that lowers the score, and with something that raises it, among all images.
     lowest, step
@@ -124,7 +128,6 @@ class ClusteredScore:
 
     value: float
     resamples: Floats
-    without_one: Floats
     errors: ClusterCounts
     hits: ClusterCounts
     lowest: float = 0.0
@@ -143,36 +146,31 @@ class ClusteredScore:
 def clustered_score(score: ClusteredScore, noun: str) -> Quantity:
     """Return a score such as mAP with bounds that respect the clusters.
 
-    Percentile bootstrap from 20 clusters on; below that value and jackknife standard error with Student's t (Tukey
-    1958). Where fewer than 10 clusters have an error, the lower bound is at least :func:`exact_margin` away, likewise
-    the upper bound for hits: so a perfect score has the lower bound that "no error in n clusters" allows (the rule of
-    three), never 100 %.
+    Percentile bootstrap from 20 clusters on, no interval below that. Where fewer than 10 clusters have an error, the
+    lower bound is at least :func:`exact_margin` away, likewise the upper bound for hits: so a perfect score has the
+    lower bound that "no error in n clusters" allows (the rule of three), never 100 %. That bound needs no resamples and
+    serves few clusters too.
     """
-    if score.clusters < 2 or not np.isfinite(score.value):
-        return PointEstimate(score.value, score.clusters, f"no interval: {score.clusters} independent {noun}")
-    if score.clusters >= MINIMUM_CLUSTERS:
-        defined = score.resamples[np.isfinite(score.resamples)]
-        if not is_mostly_defined(score.resamples):
-            share = 1 - len(defined) / max(len(score.resamples), 1)
-            reason = f"no interval: undefined in {share:.0%} of the resamples, a class is in too few {noun}"
-            return PointEstimate(score.value, score.clusters, reason)
-        basic: Quantity = Resampled(score.value, defined, score.clusters, noun)
-        if np.ptp(defined) == 0:
-            # Resamples that all agree tell nothing of how many clusters an error could be hidden in.
-            return _exact_over_clusters(score, noun)
-        if min(score.errors.with_event, score.hits.with_event) >= FEW_CLUSTERS:
-            return basic
-    else:
-        if not np.isfinite(score.without_one).all():
-            reason = f"no interval: a class is in one of {score.clusters} {noun} only"
-            return PointEstimate(score.value, score.clusters, reason)
-        if np.ptp(score.without_one) == 0:
-            return _exact_over_clusters(score, noun)
-        basic = _jackknife(score, noun)
+    defined = score.resamples[np.isfinite(score.resamples)]
+    count = score.clusters
+    if count < 2 or not np.isfinite(score.value):
+        return PointEstimate(score.value, count, f"no interval: {count} independent {noun}")
+    if not is_mostly_defined(score.resamples):
+        share = 1 - len(defined) / max(len(score.resamples), 1)
+        reason = f"no interval: undefined in {share:.0%} of the resamples, a class is in too few {noun}"
+        return PointEstimate(score.value, count, reason)
+    if np.ptp(defined) == 0:
+        # Resamples that all agree tell nothing of how many clusters an error could be hidden in.
+        return _exact_over_clusters(score, noun)
+    if count < MINIMUM_CLUSTERS:
+        return PointEstimate(score.value, count, f"no interval: {count} {noun}, {MINIMUM_CLUSTERS} are needed")
+    basic = Resampled(score.value, defined, count, noun)
+    if min(score.errors.with_event, score.hits.with_event) >= FEW_CLUSTERS:
+        return basic
     return Bounded(
         score.value,
         lambda confidence: _widened(score, basic, confidence),
-        n=score.clusters,
+        n=count,
         method=f"{basic.method}, widened for errors or hits in few of them",
     )
 
@@ -231,28 +229,12 @@ def exact_margin(counts: ClusterCounts, confidence: float) -> float:
     return (clopper_pearson(seen, clusters, confidence)[1] - seen / clusters) * severity
 
 
-def student_t(clusters: int, confidence: float) -> float:
-    """Return the quantile of Student's t for a variance that was estimated from ``clusters``."""
+def _t_factor(clusters: int) -> float:
+    """Return how much farther Student's t reaches than the normal distribution, squared."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(clusters - 1, confidence))
-
-
-def _t_factor(clusters: int) -> float:
     # At 95 %: the ratio hardly depends on the confidence.
-    return (student_t(clusters, 0.95) / 1.6448536269514722) ** 2
-
-
-def _jackknife(score: ClusteredScore, noun: str) -> Bounded:
-    count = score.clusters
-    deviation = score.without_one - score.without_one.mean()
-    error = float(np.sqrt((count - 1) / count * (deviation**2).sum()))
-
-    def bound(confidence: float) -> tuple[float, float]:
-        reach = student_t(count, confidence) * error
-        return score.clipped(score.value - reach, score.value + reach)
-
-    return Bounded(score.value, bound, count, f"jackknife over {count} {noun}, Student's t")
+    return float(stdtrit(clusters - 1, 0.95) / 1.6448536269514722) ** 2
 
 
 def _exact_over_clusters(score: ClusteredScore, noun: str) -> Bounded:
@@ -263,7 +245,7 @@ def _exact_over_clusters(score: ClusteredScore, noun: str) -> Bounded:
     return Bounded(score.value, bound, score.clusters, f"exact bound over {score.clusters} {noun}")
 
 
-def _widened(score: ClusteredScore, basic: Quantity, confidence: float) -> tuple[float, float]:
+def _widened(score: ClusteredScore, basic: Resampled, confidence: float) -> tuple[float, float]:
     lower, upper = basic.bounds(confidence) or score.clipped(-np.inf, np.inf)
     if score.errors.with_event < FEW_CLUSTERS:
         lower = min(lower, score.value - score.step * exact_margin(score.errors, confidence))

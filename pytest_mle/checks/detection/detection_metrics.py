@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mle.checks.detection.average_precision import RECALL_POINTS, AveragePrecision, average_precision
-from pytest_mle.checks.detection.cluster_intervals import MINIMUM_CLUSTERS
+from pytest_mle.checks.detection.average_precision import RECALL_POINTS
 from pytest_mle.checks.detection.ground_truth import detected_boxes, true_boxes
 from pytest_mle.checks.detection.matching import (
     COCO_IOU_THRESHOLDS,
@@ -19,7 +18,6 @@ from pytest_mle.checks.detection.matching import (
     match_detections,
 )
 from pytest_mle.checks.detection.operating_point import count_detections
-from pytest_mle.checks.detection.resampling import resample_average_precision, resample_rates
 from pytest_mle.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,9 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pytest_mle.checks.detection.ground_truth import Clusters
     from pytest_mle.checks.detection.operating_point import DetectionCounts
-    from pytest_mle.checks.detection.resampling import ResampledAveragePrecision, ResampledRates
+    from pytest_mle.checks.detection.resampling import ResampledAveragePrecision
     from pytest_mle.inputs.predictions import Predictions
 
     Floats = NDArray[np.float64]
@@ -127,39 +124,14 @@ def match_boxes(detected: DetectedBoxes, truth: TrueBoxes, image_count: int, pro
     return MatchedDetections(detected, truth, table, operating, counts, protocol)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ResampledMetrics:
-    """Metrics on bootstrap resamples; ``precision`` is NaN where a class of the sample is missing in a resample."""
-
-    average_precision: ResampledAveragePrecision
-    rates: ResampledRates
-    without_one: ResampledAveragePrecision | None
-
-
-def resample_metrics(matched: MatchedDetections, clusters: Clusters, weights: NDArray[Any]) -> ResampledMetrics:
-    """Compute all metrics for each row of ``weights`` ``(resample, cluster)``."""
-    few = clusters.count < MINIMUM_CLUSTERS
-    leave_one_out = 1 - np.eye(clusters.count, dtype=np.int64)
-    return ResampledMetrics(
-        average_precision=resample_average_precision(matched.table, clusters.of_image, weights),
-        rates=resample_rates(matched.counts, clusters.of_image, weights),
-        without_one=resample_average_precision(matched.table, clusters.of_image, leave_one_out) if few else None,
-    )
-
-
-def with_all_classes(values: Floats, whole: AveragePrecision, resampled: ResampledAveragePrecision) -> Floats:
-    """Set to NaN the resamples that lack a class of the sample: their mean is over other classes.
+def with_all_classes(values: Floats, truth_counts: NDArray[np.int64], resampled: ResampledAveragePrecision) -> Floats:
+    """Set to NaN the resamples that lack a class of the sample, because their mean is over other classes.
 
     ``values`` ``(resample,)`` are means of ``resampled``.
     """
-    has_truth = whole.truth_counts > 0
-    complete = np.isfinite(resampled.values[:, 0, has_truth]).all(axis=1)
-    return np.where(complete, values, np.nan)
-
-
-def evaluate(matched: MatchedDetections) -> AveragePrecision:
-    """Return average precision of the sample."""
-    return average_precision(matched.table)
+    is_complete = np.isfinite(resampled.values[:, 0, truth_counts > 0]).all(axis=1)
+    complete: Floats = np.where(is_complete, values, np.nan)
+    return complete
 
 
 @dataclass(frozen=True, slots=True, eq=False)

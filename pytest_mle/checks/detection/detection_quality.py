@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pytest_mle.checks.declaration import check
+from pytest_mle.checks.detection.average_precision import average_precision
 from pytest_mle.checks.detection.cluster_intervals import (
     ClusterCounts,
     ClusteredScore,
-    clustered_rate,
     clustered_score,
-    clustered_share,
+    rate_over_effective_size,
+    share_over_effective_size,
 )
 from pytest_mle.checks.detection.detection_figures import detection_figures
 from pytest_mle.checks.detection.detection_findings import detection_findings
@@ -20,23 +21,19 @@ from pytest_mle.checks.detection.detection_metrics import (
     MatchedDetections,
     Protocol,
     RankingOutcome,
-    evaluate,
     match_predictions,
-    resample_metrics,
     with_all_classes,
 )
 from pytest_mle.checks.detection.ground_truth import Clusters, image_clusters
-from pytest_mle.checks.detection.resampling import draw_cluster_weights
+from pytest_mle.checks.detection.resampling import draw_cluster_weights, resample_average_precision
 from pytest_mle.errors import InputError
 from pytest_mle.records.finding import ValidityCondition
 from pytest_mle.records.measurement import Measurement
 from pytest_mle.records.quantity import estimate, exact
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from pytest_mle.checks.detection.average_precision import AveragePrecision
-    from pytest_mle.checks.detection.detection_metrics import ResampledMetrics
+    from pytest_mle.checks.detection.operating_point import DetectionCounts
     from pytest_mle.inputs.dataset import Dataset
     from pytest_mle.inputs.predictions import DetectionPredictions
     from pytest_mle.records.quantity import Quantity
@@ -105,11 +102,13 @@ def detection_quality(
 
     Notes
     -----
-    Lin et al., Microsoft COCO (ECCV 2014); equal to pycocotools up to the 2e-16 that it adds to counts. Bounds are a
-    percentile bootstrap over sequences; with fewer than 20 of them, or with errors (or hits) in fewer than 10, rates
-    have Clopper-Pearson bounds over the effective sample size and average precision has the jackknife's, widened by
-    the exact bound over sequences: no miss in n sequences is no proof of a recall of 100 %. If a class occurs in so few
-    sequences that more than 1 % of the resamples lack it, average precision has no interval.
+    Lin et al., Microsoft COCO (ECCV 2014); equal to pycocotools up to the 2e-16 that it adds to counts.
+
+    Frames of one sequence are not independent. Rates have Clopper-Pearson bounds (false positives per image: Poisson)
+    over the effective number of objects, detections or images. Average precision has a percentile bootstrap over
+    sequences, widened where errors are in fewer than 10 of them: no error in n sequences proves no more than the rule
+    of three allows. It has no interval, and shows nothing at a confidence, with fewer than 20 sequences or if a class
+    is in so few sequences that more than 1 % of the resamples lack it.
     """
     _check_parameters(resamples, minimum_images)
     protocol = Protocol(score_threshold, iou_threshold, area_range, max_detections)
@@ -130,8 +129,9 @@ def detection_quality(
     if matched.object_count == 0:
         return Measurement(quantities, validity=validity, settings=settings)
 
-    precision = evaluate(matched)
-    quantities |= _estimates(matched, precision, clusters, rng, resamples)
+    precision = average_precision(matched.table)
+    quantities |= _scores(matched, precision, clusters, rng, resamples)
+    quantities |= _rates(matched.counts, clusters)
     settings["classes_without_objects"] = _class_names(dataset, precision.classes_without_truth)
     return Measurement(
         quantities,
@@ -158,63 +158,46 @@ def _validity(matched: MatchedDetections, minimum_images: int) -> tuple[Validity
     )
 
 
-def _estimates(
+def _scores(
     matched: MatchedDetections,
     precision: AveragePrecision,
     clusters: Clusters,
     rng: np.random.Generator,
     resamples: int,
 ) -> dict[str, Quantity]:
-    resampled = None
-    if clusters.count > 1:
-        weights = draw_cluster_weights(rng, clusters.count, resamples)
-        resampled = resample_metrics(matched, clusters, weights)
-    return _scores(matched, precision, clusters, resampled) | _rates(matched, clusters, resampled)
-
-
-def _scores(
-    matched: MatchedDetections, precision: AveragePrecision, clusters: Clusters, resampled: ResampledMetrics | None
-) -> dict[str, Quantity]:
-    lowered, raised = RankingOutcome.of(matched.table).lowered_and_raised(matched.table)
+    """Return average precision with bounds from resampled clusters."""
+    table = matched.table
+    lowered, raised = RankingOutcome.of(table).lowered_and_raised(table)
     sizes = clusters.sums(np.ones(len(lowered)))
     errors, hits = (ClusterCounts(clusters.sums(images), sizes) for images in (lowered, raised))
-    scores: dict[str, Quantity] = {}
-    for name in ("map_50", "map_50_95"):
-        values = without_one = np.empty(0)
-        if resampled is not None:
-            average = resampled.average_precision
-            values = with_all_classes(getattr(average, name), precision, average)
-            if resampled.without_one is not None:
-                average = resampled.without_one
-                without_one = with_all_classes(getattr(average, name), precision, average)
-        score = ClusteredScore(getattr(precision, name), values, without_one, errors, hits)
-        scores[name] = clustered_score(score, clusters.noun)
-    return scores
+    values = {"map_50": np.empty(0), "map_50_95": np.empty(0)}
+    if clusters.count > 1:
+        weights = draw_cluster_weights(rng, clusters.count, resamples)
+        resampled = resample_average_precision(table, clusters.of_image, weights)
+        values = {
+            name: with_all_classes(getattr(resampled, name), precision.truth_counts, resampled) for name in values
+        }
+    return {
+        name: clustered_score(ClusteredScore(getattr(precision, name), one, errors, hits), clusters.noun)
+        for name, one in values.items()
+    }
 
 
-def _rates(matched: MatchedDetections, clusters: Clusters, resampled: ResampledMetrics | None) -> dict[str, Quantity]:
-    counts = matched.counts
+def _rates(counts: DetectionCounts, clusters: Clusters) -> dict[str, Quantity]:
+    """Return what is counted at the operating point."""
     hits, false_alarms, misses = (
         clusters.sums(per_class.sum(axis=1))
         for per_class in (counts.true_positives, counts.false_positives, counts.false_negatives)
     )
     images = clusters.sums(np.ones(counts.image_count))
-    # The events and units of each share, summed over a cluster.
-    shares = {
-        "precision": ClusterCounts(hits, hits + false_alarms),
-        "recall": ClusterCounts(hits, hits + misses),
-        "f1": ClusterCounts(2 * hits, 2 * hits + misses + false_alarms),
-        "false_negative_rate": ClusterCounts(misses, hits + misses),
+    # F1 is the share of hits among objects and detections together (Dice).
+    return {
+        "precision": share_over_effective_size(ClusterCounts(hits, hits + false_alarms)),
+        "recall": share_over_effective_size(ClusterCounts(hits, hits + misses)),
+        "f1": share_over_effective_size(ClusterCounts(2 * hits, 2 * hits + misses + false_alarms)),
+        "false_negative_rate": share_over_effective_size(ClusterCounts(misses, hits + misses)),
+        "false_positives_per_image": rate_over_effective_size(ClusterCounts(false_alarms, images)),
     }
-
-    def values(name: str) -> NDArray[Any]:
-        return np.empty(0) if resampled is None else getattr(resampled.rates, name)
-
-    rates = {name: clustered_share(share, values(name), clusters.noun) for name, share in shares.items()}
-    per_image = ClusterCounts(false_alarms, images)
-    name = "false_positives_per_image"
-    rates[name] = clustered_rate(per_image, values(name), clusters.noun)
-    return rates
 
 
 def _class_names(dataset: Dataset, labels: tuple[int, ...]) -> list[str]:
