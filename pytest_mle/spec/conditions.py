@@ -5,21 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import closest
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, plain
+from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
 
 if TYPE_CHECKING:
-    from pytest_mle.errors import Location
     from pytest_mle.spec.problems import Problems
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne", "in")
 _SYMBOLS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "=": "eq", "!=": "ne"}
 
 
-def read_where(value: Any, location: Location, problems: Problems) -> dict[str, Any]:
+def read_where(value: LocatedMapping, problems: Problems) -> dict[str, Any]:
     """Return ``where:`` as plain values: attribute to a value, a list of values, or comparisons."""
-    if not isinstance(value, LocatedMapping):
-        problems.add(location, f"where must be a mapping such as {{weather: rain}}, got {value!r}")
-        return {}
     where: dict[str, Any] = {}
     for attribute, expected in value.items():
         message = _problem(str(attribute), expected)
@@ -53,7 +49,7 @@ def _comparison_problem(attribute: str, comparisons: LocatedMapping) -> str | No
             if not isinstance(bound, list) or not bound:
                 return f"where: {attribute}: in takes a list of values, got {bound!r}"
         elif isinstance(bound, (dict, list)) or bound is None:
-            return f"where: {attribute}: {name} takes one value, got {plain(bound)!r}"
+            return f"where: {attribute}: {name} takes one value, got {kind_of(bound)}"
         elif name in ("lt", "le", "gt", "ge") and (isinstance(bound, bool) or not isinstance(bound, (int, float))):
             return f"where: {attribute}: {name} compares numbers, got {bound!r}"
     return _empty_interval(attribute, comparisons)

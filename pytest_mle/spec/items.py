@@ -276,7 +276,7 @@ class _ItemPlan:
             self._take(own.parameters, "with", good, own)
             self._take(own.using, "using", good, own)
             if "where" in good:
-                self._take_where(own, mapping, good["where"])
+                self._take_where(own, good["where"])
         for key, value in variant.values.items():
             place = self.good["parametrize"].place(key)
             if key in own.parameters and own.origins[f"with.{key}"].path == place.path:
@@ -298,9 +298,8 @@ class _ItemPlan:
             into[key] = plain(value)
             own.origins[f"{section}.{key}"] = below.place(key)
 
-    def _take_where(self, own: Conditions, mapping: LocatedMapping, value: Any) -> None:
-        place = mapping.place("where")
-        where = read_where(value, place, self.problems)
+    def _take_where(self, own: Conditions, value: LocatedMapping) -> None:
+        where = read_where(value, self.problems)
         own.where, clashes = merge_where(own.where, where)
         for attribute in clashes:
             self.problems.add(

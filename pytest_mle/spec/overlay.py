@@ -5,6 +5,7 @@ Mappings merge, lists replace, ``accept_more`` appends; every key keeps the plac
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,6 +131,7 @@ class Layers:
         self.root = Path()
         self._done: dict[Path, frozenset[str]] = {}
         self._open: list[Path] = []
+        self._requirement_files: set[Path] = set()
 
     def read(self, path: Path) -> Effective:
         """Read the spec at ``path``.
@@ -139,7 +141,7 @@ class Layers:
         SpecError
             If that file itself cannot be read; what is wrong with others is noted in ``problems``.
         """
-        self.root = path.parent.resolve()
+        self.root = _real(path.parent)
         tree = self.files.read(path)
         shown = display_path(path)
         if tree is None:
@@ -153,7 +155,7 @@ class Layers:
         return effective
 
     def _add_spec(self, effective: Effective, tree: LocatedMapping, path: Path) -> frozenset[str]:
-        self._open.append(path.resolve())
+        self._open.append(_real(path))
         good = read_fields(tree, "spec", "the spec", tree.location, self.problems)
         ids = frozenset[str]()
         if "extends" in good:
@@ -233,7 +235,7 @@ class Layers:
             )
         return None
 
-    def _requirements(self, entries: Iterable[Any], path: Path, depth: int = 0) -> Iterator[LocatedMapping]:
+    def _requirements(self, entries: Iterable[Any], path: Path) -> Iterator[LocatedMapping]:
         for location, entry in _entries(entries if isinstance(entries, LocatedList) else None):
             if not (isinstance(entry, LocatedMapping) and "from" in entry):
                 if isinstance(entry, LocatedMapping):
@@ -243,34 +245,39 @@ class Layers:
                 continue
             good = read_fields(entry, "requirement_file", "an entry of requirements", location, self.problems)
             if "from" in good:
-                yield from self._requirement_file(good["from"], entry.place("from"), path, depth)
+                yield from self._requirement_file(good["from"], entry.place("from"), path)
 
-    def _requirement_file(self, name: str, location: Location, path: Path, depth: int) -> Iterator[LocatedMapping]:
+    def _requirement_file(self, name: str, location: Location, path: Path) -> Iterator[LocatedMapping]:
         target = self._beside(name, location, path, "requirements.from")
         if target is None:
             return
         if target.suffix.lower() not in (".yaml", ".yml", ".json"):
             self.problems.add(location, f"requirements are read from .yaml, .yml and .json files, got {name!r}")
             return
-        if depth > 10:
-            self.problems.add(location, f"requirement files refer to each other without end, the last is {name!r}")
+        # Each file once: files that name each other end, and naming one in two layers is no duplicate.
+        if _real(target) in self._requirement_files:
             return
+        self._requirement_files.add(_real(target))
         tree = self._read(target, location)
         if isinstance(tree, LocatedMapping) and "requirements" in tree:
             tree = tree["requirements"]
         if isinstance(tree, LocatedList):
-            yield from self._requirements(tree, target, depth + 1)
+            yield from self._requirements(tree, target)
         elif tree is not _UNREAD:
             self.problems.add(
                 Location(display_path(target), 1), "must hold a list of requirements, or a mapping with `requirements`"
             )
 
     def _beside(self, name: str, location: Location, path: Path, key: str) -> Path | None:
+        before = len(self.problems)
         filled = self.interpolation.text(name, key, location)
-        if not filled or "\0" in filled:
+        if len(self.problems) > before:
+            return None
+        if not filled.strip() or "\0" in filled:
+            self.problems.add(location, f"{name!r} names no file")
             return None
         target = path.parent / filled
-        inside = target.resolve()
+        inside = _real(target)
         if not (inside.is_relative_to(self.root) or inside.is_relative_to(Path.cwd())):
             self.problems.add(
                 location,
@@ -324,7 +331,7 @@ class Layers:
         target = self._find_extended(name, location, path)
         if target is None:
             return frozenset()
-        real = target.resolve()
+        real = _real(target)
         if real in self._open:
             chain = " -> ".join(display_path(one) for one in [*self._open[self._open.index(real) :], real])
             self.problems.add(location, f"extends goes in a circle: {chain}")
@@ -339,7 +346,7 @@ class Layers:
             return bundled[name]
         if "/" in name or name.endswith((".yaml", ".yml")) or "${" in name:
             return self._beside(name, location, path, "extends")
-        if (path.parent / name).is_dir():
+        if _is_folder(path.parent / name):
             return self._beside(name, location, path, "extends")
         self.problems.add(
             location, f"unknown checklist {name!r}. {closest(name, list(bundled))} A path ends in .yaml or contains a /"
@@ -347,7 +354,7 @@ class Layers:
         return None
 
     def _load_layer(self, effective: Effective, target: Path, location: Location) -> frozenset[str]:
-        if target.is_dir():
+        if _is_folder(target):
             return self._add_checklist(effective, target, location)
         tree = self._read(target, location)
         if tree is _UNREAD:
@@ -367,23 +374,25 @@ class Layers:
         ids = frozenset[str]()
         if index.is_file():
             tree = self._read(index, location)
-            if isinstance(tree, LocatedMapping):
-                names = list(tree.get("files") or names)
-                ids |= self._add_checklist_file(effective, tree, index, folder.name)
+            ids |= self._add_checklist_tree(effective, tree, index, folder.name)
+            listed = tree.get("files") if isinstance(tree, LocatedMapping) else None
+            if isinstance(listed, LocatedList):
+                names = [Path(str(name)).name for name in listed]
         elif not names:
             self.problems.add(location, f"the folder {display_path(folder)} holds no checklist (*.yaml)")
         for name in names:
-            tree = self._read(folder / Path(str(name)).name, location)
-            if tree is _UNREAD:
-                continue
-            if isinstance(tree, LocatedMapping):
-                ids |= self._add_checklist_file(effective, tree, folder / str(name), folder.name)
-            else:
-                self.problems.add(
-                    Location(display_path(folder / str(name)), 1),
-                    "a checklist must be a mapping with `mle_checklist: 1`",
-                )
+            tree = self._read(folder / name, location)
+            ids |= self._add_checklist_tree(effective, tree, folder / name, folder.name)
         return ids
+
+    def _add_checklist_tree(self, effective: Effective, tree: Any, path: Path, name: str) -> frozenset[str]:
+        if isinstance(tree, LocatedMapping):
+            return self._add_checklist_file(effective, tree, path, name)
+        if tree is not _UNREAD:
+            self.problems.add(
+                Location(display_path(path), 1), "a checklist must be a mapping that begins with `mle_checklist: 1`"
+            )
+        return frozenset()
 
     def _add_checklist_file(self, effective: Effective, tree: LocatedMapping, path: Path, name: str) -> frozenset[str]:
         effective.checklist_files.add(display_path(path))
@@ -398,6 +407,15 @@ class _Unread:
 
 
 _UNREAD = _Unread()
+
+
+def _real(path: Path) -> Path:
+    # pathlib raises on circles of links and on names that are too long; the reader explains them instead.
+    return Path(os.path.realpath(path))
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112  as above
 
 
 def _entries(entries: LocatedList | None) -> Iterator[tuple[Location, Any]]:

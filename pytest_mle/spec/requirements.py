@@ -51,7 +51,7 @@ def _read_requirement(name: str, mapping: LocatedMapping, checks: Checks, proble
     if under_mapping is not None:
         under = read_fields(under_mapping, "under", f"{called}: under", mapping.place("under"), problems)
         if "where" in under:
-            where = read_where(under["where"], under_mapping.place("where"), problems)
+            where = read_where(under["where"], problems)
     check = under.get("check")
     written = read_written(good.get("criteria"), called, problems)
     requirement = Requirement(

@@ -86,16 +86,20 @@ def parameter_problems(
 
 # Values
 
-_ADAPTERS: dict[tuple[Any, str], Any] = {}
-_VERDICTS: dict[tuple[Any, str, str], str | None] = {}
+_ADAPTERS: dict[tuple[int, str], Any] = {}
+_VERDICTS: dict[tuple[int, str, str], str | None] = {}
+_KEPT: dict[int, Any] = {}
+
+
+def _identity(function: Any) -> int:
+    """Return a key for a function, which need not be hashable; it is kept, so that no other gets the same."""
+    _KEPT.setdefault(id(function), function)
+    return id(function)
 
 
 def _value_problem(declaration: CheckDeclaration, parameter: ParameterDeclaration, value: Any) -> str | None:
-    try:
-        written = json.dumps(value)
-    except (TypeError, ValueError):
-        return f"{parameter.name} cannot be passed on, got {value!r}"
-    key = (declaration.function, parameter.name, written)
+    written = json.dumps(value)
+    key = (_identity(declaration.function), parameter.name, written)
     if key not in _VERDICTS:
         _VERDICTS[key] = _judge_value(declaration, parameter, value, written)
     return _VERDICTS[key]
@@ -120,7 +124,7 @@ def _judge_value(
 
 
 def _adapter(declaration: CheckDeclaration, parameter: ParameterDeclaration) -> Any:
-    key = (declaration.function, parameter.name)
+    key = (_identity(declaration.function), parameter.name)
     if key not in _ADAPTERS:
         _ADAPTERS[key] = _make_adapter(declaration, parameter)
     return _ADAPTERS[key]

@@ -266,3 +266,14 @@ def test_a_company_checklist_cannot_leave_the_folders_of_the_run(write, load, tm
     (tmp_path / "link.yaml").symlink_to(outside)
     with pytest.raises(CollectedSpecError, match="lies outside the spec's folder"):
         load(write("mle_spec: 1\nextends: ./link.yaml\n"))
+
+
+def test_odd_paths_are_explained(write, load, tmp_path):
+    """Links in a circle and names that no file system takes are one sentence each."""
+    (tmp_path / "circle.yaml").symlink_to("circle.yaml")
+    long = "x" * 5000 + ".yaml"
+    with pytest.raises(CollectedSpecError) as caught:
+        load(write(f"mle_spec: 1\nextends: [./circle.yaml, ./{long}]\nrequirements: [{{from: {long}}}]\n"))
+    messages = [str(error) for error in caught.value.errors]
+    assert len(messages) == 3
+    assert all("cannot be read: " in message or "does not exist" in message for message in messages)

@@ -87,6 +87,8 @@ def test_an_override_wins_over_the_environment(write, load):
         ("items.MLE4-2.2-01.with.ruins=5", "detector has no parameter 'ruins'. Did you mean 'runs'?"),
         ("items=[]", "set one key of items"),
         ("processes.0=MLE.4", "processes is one list"),
+        ("processes=7", "processes must be a list of texts, got 7"),
+        ("items.MLE4-2.2-01.where={weather: {below: 3}}", "unknown comparison 'below'"),
         ("mle_spec=2", "unknown key 'mle_spec'"),
         ("extends=x", "unknown key 'extends'"),
     ],

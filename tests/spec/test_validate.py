@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,20 @@ from pytest_mle.spec.validate import Declared, missing_inputs, parameter_problem
 
 if TYPE_CHECKING:
     from decimal import Decimal  # a name that does not exist at run time
+
+
+class Clock:
+    """A class without schema."""
+
+
+@dataclasses.dataclass
+class Callable:
+    """A check that is an object, with a name as functions have one."""
+
+    __name__: str = "callable"
+
+    def __call__(self, *, value: int) -> None:
+        """Measure nothing."""
 
 
 def annotated(*, value: Decimal = 0, other: Missing = 1) -> None:  # type: ignore[assignment] # noqa: F821
@@ -74,6 +89,22 @@ def test_annotations_for_type_checkers_only_are_left_to_the_run():
     """What cannot be resolved cannot be judged, and does not stop a spec."""
     check = declare(annotated, value="Decimal", other="Missing")
     assert parameter_problems(check, {"value": "x", "other": "y"}) == ({}, [])
+
+
+def test_types_that_pydantic_does_not_know_are_left_to_the_run():
+    """A check may take a class of its own."""
+
+    def measure(*, value: Clock) -> None:
+        """Take a class."""
+
+    assert parameter_problems(declare(measure, value="Clock"), {"value": 3}) == ({}, [])
+
+
+def test_checks_need_not_be_hashable():
+    """A callable object with equality serves as a check."""
+    check = declare(Callable(), value="int")
+    assert parameter_problems(check, {"value": 3}) == ({}, [])
+    assert parameter_problems(check, {"value": "3"})[0] == {"value": "value must be an integer, got '3'."}
 
 
 def test_optional_inputs_are_not_owed():
