@@ -160,7 +160,9 @@ def _decide_by_bounds(
 
 def _shown(value: float, criterion: Criterion, declaration: QuantityDeclaration) -> str:
     # Digits enough to tell it from the bound: "80.0 %" would not explain why 80 % is not shown.
-    return format_value(value, declaration.unit, kind=declaration.kind, name=criterion.quantity, against=criterion.bound)
+    return format_value(
+        value, declaration.unit, kind=declaration.kind, name=criterion.quantity, against=criterion.bound
+    )
 
 
 def _in_range(criterion: Criterion, lower: float, upper: float) -> Verdict:

@@ -129,16 +129,14 @@ class InputStore:
     def _open_dataset(self, entry: InputEntry) -> Dataset:
         from pytest_mle.inputs.datasets import open_dataset
 
-        opener = self._readers.datasets.get(str(entry.options.get("format")), open_dataset)
-        return opener(  # type: ignore[no-any-return]
-            entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
-        )
+        opener: Callable[..., Dataset] = self._readers.datasets.get(str(entry.options.get("format")), open_dataset)
+        return opener(entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots())
 
     def _open_model(self, entry: InputEntry) -> Model:
         from pytest_mle.inputs.models import open_model
 
-        opener = self._readers.models.get(str(entry.options.get("format")), open_model)
-        return opener(  # type: ignore[no-any-return]
+        opener: Callable[..., Model] = self._readers.models.get(str(entry.options.get("format")), open_model)
+        return opener(
             entry.name,
             entry.options,
             self._spec.root,
@@ -150,10 +148,10 @@ class InputStore:
     def _read_training_log(self, entry: InputEntry) -> TrainingLog:
         from pytest_mle.inputs.training_logs import read_training_log
 
-        reader = self._readers.training_logs.get(str(entry.options.get("format")), read_training_log)
-        return reader(  # type: ignore[no-any-return]
-            entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
+        reader: Callable[..., TrainingLog] = self._readers.training_logs.get(
+            str(entry.options.get("format")), read_training_log
         )
+        return reader(entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots())
 
 
 def require_differentiable(model: Model) -> Model:

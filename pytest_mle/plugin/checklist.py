@@ -36,7 +36,7 @@ from pytest_mle.spec.load import load_spec
 from pytest_mle.spec.planned import planned_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from types import FrameType
 
     from pytest_mle.records.check import CheckDeclaration
@@ -212,7 +212,7 @@ class Checklist:
     # Items
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Let checks of time and memory run alone, also among xdist workers."""
         lock = None
         if self.is_worker:
@@ -251,7 +251,7 @@ class Checklist:
             self.reports.write(exit_code=1, problems=(result.reasons[0],))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
         """Put the result on the test report as plain JSON, so that it crosses process boundaries."""
         report: Any = yield
         planned = item.stash.get(PLANNED, None)

@@ -5,12 +5,12 @@ It imports pytest alone. Without ``--mle-spec`` nothing else of the package is l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +47,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_cmdline_main(config: pytest.Config) -> Iterator[None]:
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     """Refuse options that do nothing without a spec."""
     if config.getoption("mle_set") and not config.getoption("mle_spec"):
         raise pytest.UsageError("--mle-set changes a spec: name it with --mle-spec=PATH")

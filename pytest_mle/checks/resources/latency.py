@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+SECTIONS = 20
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Durations:
@@ -57,6 +59,13 @@ def measure_durations(call: Callable[[int], Any], *, runs: int, warm_up: int, cl
     return Durations(calls[warm_up:], cycles, float(calls[0]))
 
 
+def joined(first: Durations, second: Durations) -> Durations:
+    """Return two measurements one after the other as one."""
+    return Durations(
+        np.concatenate([first.calls, second.calls]), np.concatenate([first.cycles, second.cycles]), first.first
+    )
+
+
 def correlation_length(values: Floats) -> float:
     """Return how many consecutive samples are worth one independent one: the integrated autocorrelation time.
 
@@ -90,6 +99,32 @@ def block_length(samples: Floats, probability: float | None = None) -> int:
         limit = np.quantile(samples, probability, method="inverted_cdf")
         length = max(length, correlation_length((samples > limit).astype(np.float64)))
     return max(1, round(length))
+
+
+def percentile_over_sections(samples: Floats, probability: float) -> Bounded:
+    """Return a percentile with bounds from Student's t over the percentiles of 20 consecutive sections.
+
+    For samples that resemble their neighbours (Asmussen and Glynn 2007, Stochastic Simulation, III.5a): sections are
+    longer than the resemblance reaches, so their percentiles are nearly independent, and a machine that is slower for a
+    while widens the interval. Each section needs ``1 / (1 - probability)`` samples; with fewer there are no bounds.
+    """
+    value = float(np.quantile(samples, probability, method="inverted_cdf"))
+    length = len(samples) // SECTIONS
+    if length < round(1 / (1 - probability)):
+        return Bounded(value, lambda _: (-math.inf, math.inf), len(samples), "too few samples that resemble each other")
+    sections = samples[len(samples) - SECTIONS * length :].reshape(SECTIONS, length)
+    percentiles = np.quantile(sections, probability, axis=1, method="inverted_cdf")
+    error = float(percentiles.std(ddof=1)) / math.sqrt(SECTIONS)
+
+    def bound(confidence: float) -> tuple[float, float]:
+        from scipy.special import stdtrit
+
+        reach = float(stdtrit(SECTIONS - 1, confidence)) * error
+        # The percentiles of short sections lie off the whole one's; the farther of both centres is the safe one.
+        centre = float(percentiles.mean())
+        return min(value, centre) - reach, max(value, centre) + reach
+
+    return Bounded(value, bound, len(samples), f"Student's t over {SECTIONS} sections of {length}")
 
 
 def mean_over_blocks(samples: Floats, block: int) -> Bounded:

@@ -8,7 +8,16 @@ import numpy as np
 
 from pytest_mle.checks.declaration import check
 from pytest_mle.checks.resources.hardware import hardware_fingerprint
-from pytest_mle.checks.resources.latency import block_length, mean_over_blocks, measure_durations, rate_of_cycles
+from pytest_mle.checks.resources.latency import (
+    SECTIONS,
+    Durations,
+    block_length,
+    joined,
+    mean_over_blocks,
+    measure_durations,
+    percentile_over_sections,
+    rate_of_cycles,
+)
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.records.figure import Figure, Series
 from pytest_mle.records.finding import ValidityCondition
@@ -56,6 +65,7 @@ def latency_profile(
     warm_up: int = 20,
     batch: int = 1,
     scope: Literal["model", "end_to_end"] = "model",
+    maximum_seconds: float = 6.0,
 ) -> Measurement:
     """Measure the latency of a model on this machine.
 
@@ -63,9 +73,9 @@ def latency_profile(
     and decodes the images, resizes, runs the network and decodes its outputs. Images of the data set follow each other
     in its order, again and again.
 
-    Times that follow each other resemble each other (clock changes, other load), so the bounds of percentiles are order
-    statistics over blocks as long as the measured autocorrelation, and those of mean and throughput are Student's t
-    over means of such blocks. A percentile from too few runs (59 for p95, 299 for p99) is NaN.
+    Bounds of percentiles are order statistics. Where times resemble their neighbours (clock changes, other load), they
+    are Student's t over 20 sections, and those of mean and throughput are over blocks as long as the measured
+    autocorrelation. A percentile from too few runs (59 for p95, 299 for p99) is NaN.
 
     Parameters
     ----------
@@ -73,6 +83,8 @@ def latency_profile(
         Calls that count, and calls before them that do not.
     batch
         Images a call; latency is that of the call, throughput counts images.
+    maximum_seconds
+        How long to go on after ``runs`` calls while neighbours are alike and too few to bound the percentiles.
 
     Raises
     ------
@@ -87,7 +99,8 @@ def latency_profile(
         raise NotMeasurableError(f"runs and batch must be at least 1, warm_up 0: got {runs}, {batch}, {warm_up}")
     fingerprint = hardware_fingerprint()
     call = _whole_call(model, dataset, batch) if scope == "end_to_end" else _network_call(model, dataset, batch, runs)
-    durations = measure_durations(call, runs=runs, warm_up=warm_up, clock=clock)
+    durations = _until_it_tells(call, runs=runs, warm_up=warm_up, clock=clock, maximum_seconds=maximum_seconds)
+    runs = len(durations.calls)
     samples = durations.calls
     block = block_length(samples)
     is_sound = bool(np.isfinite(samples).all() and (samples > 0).all())
@@ -113,7 +126,7 @@ def latency_profile(
         figures=(_histogram(samples),),
         settings={
             "scope": scope,
-            "runs": runs,
+            "runs": len(samples),
             "warm_up": warm_up,
             "batch": batch,
             "correlation_block": block,
@@ -123,11 +136,34 @@ def latency_profile(
     )
 
 
+def _until_it_tells(
+    call: Callable[[int], Any], *, runs: int, warm_up: int, clock: Clock, maximum_seconds: float
+) -> Durations:
+    """Measure ``runs`` calls, and go on while they are too much alike to bound the percentiles of that many.
+
+    On a machine with other work a hundred calls in a row can be worth three independent ones.
+    """
+    durations = measure_durations(call, runs=runs, warm_up=warm_up, clock=clock)
+    while durations.cycles[runs:].sum() < maximum_seconds and _is_too_short(durations.calls, runs):
+        durations = joined(durations, measure_durations(call, runs=len(durations.calls), warm_up=0, clock=clock))
+    return durations
+
+
+def _is_too_short(samples: Floats, runs: int) -> bool:
+    return any(
+        block_length(samples, probability) > 1 and len(samples) < SECTIONS * round(1 / (1 - probability))
+        for probability, needed in MINIMUM_RUNS.items()
+        if runs >= needed
+    )
+
+
 def _percentile(samples: Floats, probability: float) -> Quantity:
     needed = MINIMUM_RUNS[probability]
     if len(samples) < needed:
         return PointEstimate(float("nan"), len(samples), f"needs {needed} runs, got {len(samples)}")
-    return Percentile(samples, probability, block_length(samples, probability))
+    if block_length(samples, probability) == 1:
+        return Percentile(samples, probability)
+    return percentile_over_sections(samples, probability)
 
 
 def _whole_call(model: Model, dataset: Dataset, batch: int) -> Callable[[int], Any]:

@@ -64,7 +64,11 @@ def _measure(costs, dataset=None, **keys):
     model = _Model(clock, costs)
     runs = keys.pop("runs", len(costs) - keys.get("warm_up", 0))
     return latency_profile(
-        model, _dataset() if dataset is None else dataset, clock, runs=runs, **{"warm_up": 0, **keys}
+        model,
+        _dataset() if dataset is None else dataset,
+        clock,
+        runs=runs,
+        **{"warm_up": 0, "maximum_seconds": 0.0, **keys},
     ), model
 
 
@@ -96,6 +100,17 @@ def test_warm_up_does_not_count():
     measured, _ = _measure([99.0] * 5 + [1.0] * 300, warm_up=5)
     assert measured.quantities["latency_max"] == 1
     assert measured.quantities["latency_first"] == 99
+
+
+def test_alike_neighbours_prolong_the_measurement():
+    """Where 300 calls are worth too few independent ones, more are made, for as long as the caller allows."""
+    steps = np.repeat(np.random.default_rng(0).exponential(size=4000) / 1000, 20)
+    patient = _measure(steps, runs=300, maximum_seconds=50.0)[0]
+    hasty = _measure(steps, runs=300)[0]
+    assert patient.quantities["n_latency_samples"] >= 400
+    assert np.isfinite(patient.quantities["latency_p95"].bounds(0.95)[1])
+    assert hasty.quantities["n_latency_samples"] == 300
+    assert np.isinf(hasty.quantities["latency_p95"].bounds(0.95)[1])
 
 
 def test_a_planted_slow_tail_is_seen():
