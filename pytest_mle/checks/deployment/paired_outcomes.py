@@ -49,7 +49,11 @@ class Outcomes(Protocol):
         ...
 
     def differ_from(self, other: Any) -> Booleans:
-        """Return the images ``(image,)`` on which two models are not equally right."""
+        """Return the images ``(image,)`` in which something differs that the metric rests on."""
+        ...
+
+    def discordant_with(self, other: Any) -> Booleans:
+        """Return the images ``(image,)`` on which two models, as they are used, are not equally right."""
         ...
 
     def losses(self) -> Floats:
@@ -89,6 +93,10 @@ class ClassifiedImages:
         differs: Booleans = self.correct != other.correct
         return differs
 
+    def discordant_with(self, other: ClassifiedImages) -> Booleans:
+        """Return the same images."""
+        return self.differ_from(other)
+
     def losses(self) -> Floats:
         """Return 1 for a wrong image."""
         return (~self.correct).astype(np.float64)
@@ -121,8 +129,7 @@ class DetectedObjects:
     def lowered_and_raised(self) -> tuple[Booleans, Booleans]:
         """Return the images with an error and those with a hit."""
         if self.metric in RANKING_METRICS:
-            table = self.matched.table
-            return RankingOutcome.of(table).lowered_and_raised(table)
+            return self._ranking().lowered_and_raised(self.matched.table)
         counts = self.matched.counts
         errors = counts.false_negatives + (counts.false_positives if self.metric == "f1" else 0)
         lowered: Booleans = errors.sum(axis=1) > 0
@@ -131,10 +138,14 @@ class DetectedObjects:
 
     def differ_from(self, other: DetectedObjects) -> Booleans:
         """Return the images in which other objects are found, or other numbers of false alarms matter."""
-        ours, theirs = self._found_and_false_alarms(), other._found_and_false_alarms()
-        differs: Booleans = (ours[1] != theirs[1]).any(axis=0)
-        differs[self.matched.truth.image_index[(ours[0] != theirs[0]).any(axis=0)]] = True
-        return differs
+        if self.metric in RANKING_METRICS:
+            ours, theirs = self._ranking(), other._ranking()
+            return self._images_with(ours.found != theirs.found, ours.harmful != theirs.harmful)
+        return self._differ_when_used(other, with_false_alarms=self.metric == "f1")
+
+    def discordant_with(self, other: DetectedObjects) -> Booleans:
+        """Return the images in which other objects are found, or numbers of false alarms differ, when used."""
+        return self._differ_when_used(other, with_false_alarms=True)
 
     def losses(self) -> Floats:
         """Return missed objects and false alarms per image at the operating point."""
@@ -167,14 +178,19 @@ class DetectedObjects:
         """Number of objects to find."""
         return self.matched.object_count
 
-    def _found_and_false_alarms(self) -> tuple[Booleans, NDArray[np.int64]]:
-        """Return what the metric counts: ``(threshold, object)`` and ``(threshold, image)``."""
-        if self.metric in RANKING_METRICS:
-            outcome = RankingOutcome.of(self.matched.table)
-            return outcome.found, outcome.harmful
-        missed = missed_at_operating_point(self.matched) | self.matched.operating_table.truth_ignored
-        false_alarms = self.matched.counts.false_positives.sum(axis=1)
-        return ~missed[None], false_alarms[None] * (self.metric == "f1")
+    def _ranking(self) -> RankingOutcome:
+        return RankingOutcome.of(self.matched.table, only_first=self.metric == "map_50")
+
+    def _differ_when_used(self, other: DetectedObjects, *, with_false_alarms: bool) -> Booleans:
+        missed = missed_at_operating_point(self.matched) != missed_at_operating_point(other.matched)
+        ours, theirs = (one.matched.counts.false_positives.sum(axis=1) for one in (self, other))
+        return self._images_with(missed[None], (ours != theirs)[None] & with_false_alarms)
+
+    def _images_with(self, objects: Booleans, images: Booleans) -> Booleans:
+        """Return the images that have any of the objects or are among the images: ``(threshold, ...)`` each."""
+        chosen: Booleans = np.logical_or.reduce(images, axis=0)
+        chosen[self.matched.truth.image_index[objects.any(axis=0)]] = True
+        return chosen
 
 
 def outcomes_of(predictions: Predictions, metric: str, protocol: DetectionProtocol) -> Outcomes:

@@ -47,7 +47,11 @@ MISSING = "(missing)"
         "absolute_worst_slice_drop": estimate("1", "lower", "largest absolute drop of any slice that is large enough"),
         "reference_accuracy": estimate("1", "higher", "accuracy of the reference by the chosen metric"),
         "candidate_accuracy": estimate("1", "higher", "accuracy of the candidate by the chosen metric"),
-        "discordant_share": estimate("1", "lower", "share of the images on which the two are not equally right"),
+        "discordant_share": estimate(
+            "1",
+            "lower",
+            "share of the images on which the two are not equally right, for detectors at the operating point",
+        ),
         "images": exact("{image}", "higher", "images that both models saw"),
         "slices": exact("{slice}", "higher", "slices that are large enough to be compared"),
         "small_slices": exact("{slice}", "lower", "slices too small to be compared: nothing is known of them"),
@@ -266,7 +270,7 @@ def _compare(pair: _Pair, clusters: Clusters, rng: np.random.Generator, resample
         accuracies[0],
         accuracies[1],
         drop=quantity(drop, differing, differing, lowest=-1.0),
-        relative_drop=quantity(relative, differing, differing, lowest=-1.0, step=step),
+        relative_drop=quantity(relative, differing, differing, lowest=-step, step=step),
         images=len(clusters.of_image),
     )
 
@@ -278,7 +282,8 @@ def _weights(clusters: int, rng: np.random.Generator, resamples: int) -> NDArray
 
 
 def _discordant_share(pair: _Pair, clusters: Clusters) -> Quantity:
-    counts = ClusterCounts(clusters.sums(pair.differ()), clusters.sums(np.ones(len(clusters.of_image))))
+    discordant = pair.reference.discordant_with(pair.candidate)
+    counts = ClusterCounts(clusters.sums(discordant), clusters.sums(np.ones(len(discordant))))
     return share_over_effective_size(counts)
 
 

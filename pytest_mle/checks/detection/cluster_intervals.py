@@ -62,6 +62,8 @@ def share_over_effective_size(counts: ClusterCounts) -> Quantity:
     if units == 0:
         return PointEstimate(float("nan"), 0, "undefined: nothing to count")
     share = events / units
+    if counts.units.max() <= 1:
+        return Proportion(round(events), round(units))
     informative = min(counts.with_event, counts.with_other)
     size = effective_size(counts, variance_of_unit=share * (1 - share), informative=informative)
     return Proportion(round(events), round(units), effective_trials=min(size, units))
@@ -122,8 +124,10 @@ class ClusteredScore:
         On bootstrap resamples of the clusters, ``(resample,)``; NaN where it is undefined.
     errors, hits
         Images with something that lowers the score, and with something that raises it, among all images.
-    lowest, step
-        The score lies in ``lowest``..1 times ``step``; a cluster among n can move it by ``step`` / n.
+    lowest, highest
+        Range of the score.
+    step
+        A cluster among n can move the score by ``step`` / n.
     """
 
     value: float
@@ -131,6 +135,7 @@ class ClusteredScore:
     errors: ClusterCounts
     hits: ClusterCounts
     lowest: float = 0.0
+    highest: float = 1.0
     step: float = 1.0
 
     @property
@@ -140,7 +145,7 @@ class ClusteredScore:
 
     def clipped(self, lower: float, upper: float) -> tuple[float, float]:
         """Return bounds cut to the range of the score."""
-        return max(lower, self.lowest * self.step), min(upper, self.step)
+        return max(lower, self.lowest), min(upper, self.highest)
 
 
 def clustered_score(score: ClusteredScore, noun: str) -> Quantity:
@@ -194,8 +199,8 @@ def effective_size(counts: ClusterCounts, *, variance_of_unit: float, informativ
     events = counts.events[counts.units > 0]
     total, clusters = float(units.sum()), len(units)
     worst = float((units**2).sum()) / total  # every cluster is one unit, the large ones count for more
-    if clusters < 2 or worst <= 1 or variance_of_unit <= 0:
-        return total / max(worst, 1.0)
+    if clusters < 2 or variance_of_unit <= 0:
+        return total / worst
     ratio = float(events.sum()) / total
     residual = float(((events - ratio * units) ** 2).sum()) * clusters / (clusters - 1)
     seen = max(residual / total / variance_of_unit, 1.0)

@@ -136,7 +136,7 @@ def with_all_classes(values: Floats, truth_counts: NDArray[np.int64], resampled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankingOutcome:
-    """What average precision rests on, at each IoU threshold of the match table.
+    """What average precision rests on, at the IoU thresholds of a match table.
 
     ``found`` ``(threshold, object)`` tells which objects are matched, ``harmful`` ``(threshold, image)`` counts the
     false alarms scored above the last hit of their class. False alarms below that change nothing: the interpolated
@@ -147,18 +147,21 @@ class RankingOutcome:
     harmful: NDArray[np.int64]
 
     @classmethod
-    def of(cls, table: MatchTable) -> RankingOutcome:
-        """Read it from a match table."""
-        is_harmful = np.zeros(table.detection_match.shape, dtype=np.bool_)
+    def of(cls, table: MatchTable, *, only_first: bool = False) -> RankingOutcome:
+        """Read it from a match table, at all of its thresholds or only the first."""
+        thresholds = slice(0, 1) if only_first else slice(None)
+        match, ignored = table.detection_match[thresholds], table.detection_ignored[thresholds]
+        is_harmful = np.zeros(match.shape, dtype=np.bool_)
         for position in range(len(table.classes)):
             rows = table.class_rows(position)
-            counted = ~table.detection_ignored[:, rows]
-            hit = counted & (table.detection_match[:, rows] >= 0)
+            counted = ~ignored[:, rows]
+            hit = counted & (match[:, rows] >= 0)
             is_before_last_hit = np.logical_or.accumulate(hit[:, ::-1], axis=1)[:, ::-1]
             is_harmful[:, rows] = counted & ~hit & is_before_last_hit
         images = table.image_count
         harmful = [np.bincount(table.detection_image[row], minlength=images) for row in is_harmful]
-        return cls(found=(table.truth_match >= 0) & ~table.truth_ignored, harmful=np.stack(harmful))
+        found = (table.truth_match[thresholds] >= 0) & ~table.truth_ignored
+        return cls(found=found, harmful=np.stack(harmful))
 
     def lowered_and_raised(self, table: MatchTable) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which images ``(image,)`` have an error, and which have a hit, at any threshold."""

@@ -167,9 +167,6 @@ def _scores(
 ) -> dict[str, Quantity]:
     """Return average precision with bounds from resampled clusters."""
     table = matched.table
-    lowered, raised = RankingOutcome.of(table).lowered_and_raised(table)
-    sizes = clusters.sums(np.ones(len(lowered)))
-    errors, hits = (ClusterCounts(clusters.sums(images), sizes) for images in (lowered, raised))
     values = {"map_50": np.empty(0), "map_50_95": np.empty(0)}
     if clusters.count > 1:
         weights = draw_cluster_weights(rng, clusters.count, resamples)
@@ -177,10 +174,13 @@ def _scores(
         values = {
             name: with_all_classes(getattr(resampled, name), precision.truth_counts, resampled) for name in values
         }
-    return {
-        name: clustered_score(ClusteredScore(getattr(precision, name), one, errors, hits), clusters.noun)
-        for name, one in values.items()
-    }
+    sizes = clusters.sums(np.ones(table.image_count))
+    scores: dict[str, Quantity] = {}
+    for name, one in values.items():
+        outcome = RankingOutcome.of(table, only_first=name == "map_50")
+        errors, hits = (ClusterCounts(clusters.sums(images), sizes) for images in outcome.lowered_and_raised(table))
+        scores[name] = clustered_score(ClusteredScore(getattr(precision, name), one, errors, hits), clusters.noun)
+    return scores
 
 
 def _rates(counts: DetectionCounts, clusters: Clusters) -> dict[str, Quantity]:
