@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from pytest_mle.errors import MleError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEMPLATES = {"spec.yaml": "spec.yaml", "conftest.py": "conftest.py.txt", ".gitlab-ci.yml": "gitlab-ci.yml"}
 
@@ -38,5 +35,6 @@ def write_project(folder: Path) -> int:
             raise MleError(f"cannot write {target}: {error.strerror}") from error
         sys.stdout.write(f"written  {target}\n")
         written += 1
-    sys.stdout.write(f"\nNext: cd {folder} && pytest --mle-spec=spec.yaml\n" if written else "\nNothing to do.\n")
+    change_folder = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    sys.stdout.write(f"\nNext: {change_folder}pytest --mle-spec=spec.yaml\n" if written else "\nNothing to do.\n")
     return 0 if written else 1
