@@ -24,19 +24,20 @@ COLOURS = {
 def draw(lines: list[Line]) -> str:
     """Return an SVG with one text a line, on a dark ground."""
     height = ROW * (len(lines) + 2)
+    font = 'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="13"'
     rows = [
-        f'<text x="{LEFT}" y="{ROW * (place + 2)}" fill="{COLOURS[line.style]}" xml:space="preserve">{escape(line.text)}</text>'
+        f'<text x="{LEFT}" y="{ROW * (place + 2)}" fill="{COLOURS[line.style]}" xml:space="preserve">'
+        f"{escape(line.text)}</text>"
         for place, line in enumerate(lines)
     ]
     return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT * 2 + COLUMNS * 8}" height="{height}" '
-            'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="13">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT * 2 + COLUMNS * 8}" height="{height}" {font}>',
             '<rect width="100%" height="100%" rx="8" fill="#0d1117"/>',
             *rows,
             "</svg>",
             "",
-        ]
+        )
     )
 
 
