@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +34,7 @@ from pytest_mle.records.clock import SystemClock
 from pytest_mle.records.result import ItemResult, result_to_json
 from pytest_mle.records.verdict import Verdict
 from pytest_mle.spec.load import load_spec
-from pytest_mle.spec.planned import planned_result
+from pytest_mle.spec.planned import is_check_of_checklist, planned_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -177,7 +178,7 @@ class Checklist:
             if planned is None or not needs_check(planned) or self.find_check(str(planned.check)) is not None:
                 continue
             known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", None)
-            if known is not None and planned.check not in known:
+            if known is not None and planned.check not in known and not is_check_of_checklist(planned):
                 problems.setdefault(str(planned.location), str(planned.check))
         if problems and not self.is_worker:
             from pytest_mle.errors import closest
@@ -290,13 +291,14 @@ class Checklist:
             )
             return failed_result(base, SpecError(reason, planned.location))
         if type(error).__name__ == "FixtureLookupError":
+            if getattr(error, "argname", None) == planned.check and is_check_of_checklist(planned):
+                owed = f"the check {planned.check} does not exist yet; a fixture of that name in conftest.py would serve"
+                return replace(base, verdict=Verdict.PENDING, reasons=(owed,))
             return failed_result(
                 base,
                 MleError(str(getattr(error, "msg", None) or f"fixture {getattr(error, 'argname', '?')!r} not found")),
             )
         if call.when == "teardown" and known is not None:
-            from dataclasses import replace
-
             reason = f"{type(error).__name__} after the measurement: {error}"
             return replace(known, verdict=Verdict.ERROR, reasons=(reason, *known.reasons))
         return failed_result(base, error)

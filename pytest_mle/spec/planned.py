@@ -42,3 +42,9 @@ def planned_result(item: PlannedItem, spec: Spec, verdict: Verdict, *reasons: st
             if v.requirement in spec.requirements
         },
     )
+
+
+def is_check_of_checklist(item: PlannedItem) -> bool:
+    """Say whether an item's check was named by the bundled checklist, not by the project's own lines."""
+    named_at = item.key_origins.get("check")
+    return item.origin != "project" and named_at is not None and named_at.path != getattr(item.location, "path", None)

@@ -99,3 +99,19 @@ def test_summary_names_criterion_bound_n_and_line(project):
     text = outcome.stdout.str()
     for expected in ("MLE.4.BP3", "INCONCLUSIVE", "rate >= 90 % at 95 % confidence", "95.0 %", "lower bound", "n = 100", "spec.yaml:7"):
         assert expected in text, expected
+
+
+def test_check_of_the_checklist_that_does_not_exist_yet_is_pending(project):
+    """An adopted item of the bundled checklist whose check is missing is owed, and a fixture of the project serves."""
+    path = project.pytester.path / "spec.yaml"
+    path.write_text(
+        "mle_spec: 1\nproject: {name: x}\nextends: [aspice-mle]\nprocesses: [MLE.4]\nitems:\n"
+        "  - {id: MLE4-2.1-01, accept: [rate == 1]}\n  - {id: MLE4-3.2-01, accept: [rate == 1]}\n"
+    )
+    conftest = project.pytester.path / "conftest.py"
+    conftest.write_text("import pytest\n@pytest.fixture\ndef corruption_robustness():\n    return lambda **_: {'rate': 1}\n")
+    assert project.run("-k", "MLE4-2.1-01 or MLE4-3.2-01").ret == 1
+    results = project.results()
+    assert results["MLE4-3.2-01"]["verdict"] == "PENDING"
+    assert "does not exist yet" in results["MLE4-3.2-01"]["reasons"][0]
+    assert results["MLE4-2.1-01"]["verdict"] == "PASS", results["MLE4-2.1-01"]["reasons"]
