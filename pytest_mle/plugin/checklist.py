@@ -292,7 +292,7 @@ class Checklist:
             return failed_result(base, SpecError(reason, planned.location))
         if type(error).__name__ == "FixtureLookupError":
             if getattr(error, "argname", None) == planned.check and is_check_of_checklist(planned):
-                owed = f"the check {planned.check} does not exist yet; a fixture of that name in conftest.py would serve"
+                owed = f"the check {planned.check} does not exist yet; a fixture of that name would serve"
                 return replace(base, verdict=Verdict.PENDING, reasons=(owed,))
             return failed_result(
                 base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,10 @@ def _validate_late(check: CheckDeclaration, planned: PlannedItem) -> None:
     """Check what could not be checked before the run, because the project's check is known only now."""
     from pytest_mle.spec.validate import parameter_problems, quantity_of
 
-    wrong, missing = parameter_problems(check, planned.parameters)
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in inspect.signature(check.function).parameters.values())
+    known = set(check.parameter_names)
+    given = {name: one for name, one in planned.parameters.items() if name in known or not takes_any}
+    wrong, missing = parameter_problems(check, given)
     problems = [*wrong.values(), *(f"{check.name} needs the parameter {name!r}" for name in missing)]
     problems += filter(None, (quantity_of(check, criterion.quantity)[1] for criterion in planned.criteria))
     if problems:
@@ -103,7 +107,9 @@ def _validate_late(check: CheckDeclaration, planned: PlannedItem) -> None:
 
 def announce(result: ItemResult) -> None:
     """End the pytest function the way its verdict demands."""
-    text = "\n".join((f"{result.verdict}: {result.title}", *result.reasons))
+    advisory = {one.reason for one in result.criteria if one.is_advisory}
+    reasons = (f"{reason} (advisory)" if reason in advisory else reason for reason in result.reasons)
+    text = "\n".join((f"{result.verdict}: {result.title}", *reasons))
     if result.verdict.is_red:
         pytest.fail(text, pytrace=False)
     if not result.verdict.is_shown:
