@@ -11,6 +11,7 @@ from pytest_mle.errors import CheckError, closest
 from pytest_mle.records.quantity import QuantityDeclaration, as_quantity
 from pytest_mle.records.result import CriterionResult, QuantityResult
 from pytest_mle.records.verdict import Verdict, worst
+from pytest_mle.spec.criteria import unit_as_written
 from pytest_mle.spec.units import format_value
 
 if TYPE_CHECKING:
@@ -161,7 +162,12 @@ def _decide_by_bounds(
 def _shown(value: float, criterion: Criterion, declaration: QuantityDeclaration) -> str:
     # Digits enough to tell it from the bound: "80.0 %" would not explain why 80 % is not shown.
     return format_value(
-        value, declaration.unit, kind=declaration.kind, name=criterion.quantity, against=criterion.bound
+        value,
+        declaration.unit,
+        kind=declaration.kind,
+        name=criterion.quantity,
+        against=criterion.bound,
+        written_in=unit_as_written(criterion.text),
     )
 
 

@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from pytest_mle.records.verdict import Verdict
+from pytest_mle.spec.criteria import unit_as_written
 from pytest_mle.spec.units import format_value
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def measured(criterion: CriterionResult, item: ItemResult) -> str:
     if criterion.measured is None:
         return "not measured"
     kind = next((one.kind for one in item.quantities if one.name == criterion.quantity), None)
-    parts = [f"measured {format_value(criterion.measured, criterion.unit, kind=kind, name=criterion.quantity)}"]
+    written_in = unit_as_written(criterion.text)
+    shown = format_value(criterion.measured, criterion.unit, kind=kind, name=criterion.quantity, written_in=written_in)
+    parts = [f"measured {shown}"]
     if criterion.decided_by:
         parts.append(f"decided by {criterion.decided_by}")
     if criterion.n is not None:
@@ -146,7 +149,7 @@ def _criterion_lines(criterion: CriterionResult, item: ItemResult) -> Iterator[s
     advisory = " (advisory)" if criterion.is_advisory else ""
     yield f"criterion {criterion.text}: {criterion.verdict.value}{advisory}"
     yield f"  {measured(criterion, item)}"
-    if criterion.verdict is not Verdict.PASS and criterion.reason:
+    if criterion.verdict in (Verdict.INCONCLUSIVE, Verdict.WARNING) and criterion.reason:
         # The judge repeats the criterion in front of its reason, for places where it stands alone.
         yield f"  {criterion.reason.removeprefix(f'{criterion.text}: ')}"
     if criterion.path:

@@ -83,6 +83,14 @@ def read_criterion(text: str) -> WrittenCriterion:
     )
 
 
+def unit_as_written(text: str) -> str | None:
+    """Return the unit that stands in a criterion: empty for a plain number, None if the text is no criterion."""
+    try:
+        return read_criterion(text).unit or ""
+    except CriterionError:
+        return None
+
+
 def _confidence(text: str, percent: str | None) -> float | None:
     if percent is None:
         return None

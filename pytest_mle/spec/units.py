@@ -270,7 +270,13 @@ _SHOWN = {
 
 
 def format_value(
-    value: float | None, unit: str, *, kind: str | None = None, name: str = "", against: float | None = None
+    value: float | None,
+    unit: str,
+    *,
+    kind: str | None = None,
+    name: str = "",
+    against: float | None = None,
+    written_in: str | None = None,
 ) -> str:
     """Write a value in base units as a person reads it: 95.3 %, 1.8 pp, 12.3 ms, 3 files, 4.2 MB.
 
@@ -286,13 +292,18 @@ def format_value(
         Quantity, where known: a difference of ratios is shown in pp.
     against
         A bound in the base unit: enough digits are written to tell the value from it (94.996 %, not 95.0 %).
+    written_in
+        Unit of the criterion that it is compared with, empty for a plain number: ratios and frequencies are shown as
+        the spec writes them, so that a reader compares like with like.
     """
     if value is None:
         return "not measured"
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("infinite" if value > 0 else "minus infinite")
     if unit == "1":
-        scale, spelling = _ratio_scale(value, kind, name)
+        scale, spelling = _WRITTEN_RATIOS.get(written_in) or _ratio_scale(value, kind, name)
+    elif unit == "Hz" and written_in:
+        scale, spelling = float(UNITS[written_in].factor), written_in
     else:
         scale, spelling = _display_scale(value, unit)
     number = _digits(value, scale, spelling in ("%", "pp"), against)
@@ -302,13 +313,18 @@ def format_value(
     return f"{number} {spelling}".rstrip()
 
 
+_WRITTEN_RATIOS: dict[str | None, tuple[float, str]] = {"%": (0.01, "%"), "pp": (0.01, "pp"), "": (1.0, "")}
+
+
 def _ratio_scale(value: float, kind: str | None, name: str) -> tuple[float, str]:
     is_whole = float(value).is_integer()
-    if is_whole and (kind == "exact" or abs(value) > 1 or (kind is None and not set(name.split("_")) & _SHARES)):
+    is_share = not name or bool(set(name.split("_")) & _SHARES)
+    if is_whole and (kind == "exact" or abs(value) > 1 or (kind is None and not (name and is_share))):
         return 1.0, ""
     if is_difference(name):
         return 0.01, "pp"
-    return (0.01, "%") if abs(value) <= 1 or is_relative(name) else (1.0, "")
+    # A distance, a p-value or false positives per image are no percentages, although they lie below 1 as well.
+    return (0.01, "%") if is_relative(name) or (is_share and abs(value) <= 1) else (1.0, "")
 
 
 def _display_scale(value: float, unit: str) -> tuple[float, str]:

@@ -25,12 +25,18 @@ STATES = ("verified", "failed", "inconclusive", "untested", "partially_verified"
 
 @check(
     quantities={
-        "requirements_verified": exact("{finding}", "higher", "shown by at least one item, and by all that verify it"),
-        "requirements_failed": exact("{finding}", "lower", "an item that verifies it is FAIL or ERROR"),
-        "requirements_inconclusive": exact("{finding}", "lower", "an item that verifies it is INCONCLUSIVE or PENDING"),
-        "requirements_untested": exact("{finding}", "lower", "no item that verifies it ran"),
-        "requirements_partially_verified": exact("{finding}", "lower", "only items that verify a part of it are green"),
-        "requirements_waived": exact("{finding}", "lower", "green only because a waiver covers an item"),
+        "requirements_verified": exact(
+            "{requirement}", "higher", "shown by at least one item, and by all that verify it"
+        ),
+        "requirements_failed": exact("{requirement}", "lower", "an item that verifies it is FAIL or ERROR"),
+        "requirements_inconclusive": exact(
+            "{requirement}", "lower", "an item that verifies it is INCONCLUSIVE or PENDING"
+        ),
+        "requirements_untested": exact("{requirement}", "lower", "no item that verifies it ran"),
+        "requirements_partially_verified": exact(
+            "{requirement}", "lower", "only items that verify a part of it are green"
+        ),
+        "requirements_waived": exact("{requirement}", "lower", "green only because a waiver covers an item"),
     },
     derived=True,
 )

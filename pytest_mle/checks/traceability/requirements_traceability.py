@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @check(
     quantities={
-        "ml_requirements": exact("{finding}", "higher", "ML requirements in the spec"),
-        "orphan_ml_requirements": exact("{finding}", "lower", "ML requirements without a parent"),
+        "ml_requirements": exact("{requirement}", "higher", "ML requirements in the spec"),
+        "orphan_ml_requirements": exact("{requirement}", "lower", "ML requirements without a parent"),
         "dangling_links": exact("{finding}", "lower", "parents that no requirement of the spec has as its id"),
         "uncovered_parent_requirements": exact(
-            "{finding}", "lower", "parent requirements that no ML requirement refines"
+            "{requirement}", "lower", "parent requirements that no ML requirement refines"
         ),
-        "requirements_without_test": exact("{finding}", "lower", "ML requirements that no item verifies"),
-        "items_without_requirement": exact("{finding}", "lower", "measuring items that verify no requirement"),
+        "requirements_without_test": exact("{requirement}", "lower", "ML requirements that no item verifies"),
+        "items_without_requirement": exact("{item}", "lower", "measuring items that verify no requirement"),
     },
     derived=True,
 )
