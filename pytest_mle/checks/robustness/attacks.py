@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -233,10 +233,7 @@ def torchattacks_attack(
         If the attack or a parameter does not exist there, and as in :func:`fgsm`.
     """
     attack_class = _torchattacks_class(name)
-    accepted = [key for key in inspect.signature(attack_class).parameters if key != "model"]
-    for key in parameters:
-        if key not in accepted:
-            raise ValueError(f"torchattacks {name} has no parameter {key!r}. {closest(key, accepted)}")
+    accepted = _accepted_parameters(name, parameters)
     _require_batch(images, labels)
     _require_range(images)
     devices = [images.device] if images.device.type == "cuda" else []
@@ -338,9 +335,30 @@ def pgd_attack(*, epsilon: float, step_size: float, steps: int, restarts: int = 
     return attack
 
 
+def named_attack_parameters(name: str, **parameters: Any) -> dict[str, Any]:
+    """Return all parameters that an attack of torchattacks will have: those given, and its defaults.
+
+    ``n_classes`` is missing unless it was given, because it comes from the model.
+
+    Raises
+    ------
+    MissingExtraError
+        If torchattacks is not installed.
+    ValueError
+        If the attack or a parameter does not exist there.
+    """
+    accepted = _accepted_parameters(name, parameters)
+    defaults = {
+        key: parameter.default
+        for key, parameter in accepted.items()
+        if parameter.default is not parameter.empty and key != "n_classes"
+    }
+    return {**defaults, **parameters}
+
+
 def named_attack(name: str, **parameters: Any) -> Attack:
     """Return :func:`torchattacks_attack` for :func:`attack_batches`; misclassified images are not attacked."""
-    _torchattacks_class(name)
+    _accepted_parameters(name, parameters)
 
     def attack(logits: Logits, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator) -> AttackedBatch:
         outputs = _logits_without_gradient(logits, images, labels)
@@ -446,7 +464,8 @@ def undisturbed(logits: Logits | torch.nn.Module) -> Iterator[None]:
     modes: list[tuple[torch.nn.Module, bool]] = []
     trainable: list[torch.nn.Parameter] = []
     if isinstance(module, torch.nn.Module):
-        modes = [(part, part.training) for part in module.modules()]
+        # A frozen TorchScript module has no mode any more: it is in evaluation for good.
+        modes = [(part, part.training) for part in module.modules() if hasattr(part, "training")]
         trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
         if isinstance(module, torch.nn.Module) and any(was_training for _, was_training in modes):
@@ -495,6 +514,15 @@ def _torchattacks_class(name: str) -> Callable[..., Callable[[torch.Tensor, torc
         raise ValueError(f"torchattacks {torchattacks.__version__} has no attack {name!r}. {closest(name, known)}")
     found: Callable[..., Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = getattr(torchattacks, name)
     return found
+
+
+def _accepted_parameters(name: str, given: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+    accepted = dict(inspect.signature(_torchattacks_class(name)).parameters)
+    accepted.pop("model", None)
+    for key in given:
+        if key not in accepted:
+            raise ValueError(f"torchattacks {name} has no parameter {key!r}. {closest(key, list(accepted))}")
+    return accepted
 
 
 def _input_gradient(logits: Logits, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
