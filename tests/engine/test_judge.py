@@ -124,6 +124,6 @@ def test_all_criteria_must_hold():
 def test_reason_says_what_decided():
     """The reason holds the criterion, the value, the deciding bound; n stands beside it."""
     decided = judge(Measurement({"rate": Proportion(821, 1000), "errors": 0}), DECLARED, [criterion()]).criteria[0]
-    assert decided.reason.startswith("rate >= 0.8: rate is 82.1 %, 95 % lower bound 79.9")
+    assert decided.reason.startswith("rate >= 0.8: rate is 0.821, 95 % lower bound 0.79")
     assert decided.n == 1000
     assert "Clopper-Pearson" in decided.decided_by
