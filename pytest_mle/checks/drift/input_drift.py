@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy as np
 from pytest_mle.checks.declaration import check
 from pytest_mle.checks.drift.features import SCALAR_FEATURES, feature_names, image_features
 from pytest_mle.checks.drift.two_sample import (
+    MINIMUM_SAMPLES,
     holm,
     ks_grouped,
     ks_two_sample,
     mmd_two_sample,
     standardise,
 )
+from pytest_mle.errors import InputError
 from pytest_mle.records.figure import Figure, Series
 from pytest_mle.records.finding import Finding, Findings, ValidityCondition
 from pytest_mle.records.measurement import Measurement
@@ -27,6 +30,16 @@ if TYPE_CHECKING:
     from pytest_mle.checks.drift.two_sample import TwoSampleResult
     from pytest_mle.inputs.dataset import Dataset
     from pytest_mle.records.progress import Progress
+
+    Floats = NDArray[np.float64]
+    Groups = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+TESTED_FEATURES = len(SCALAR_FEATURES) + 2
+"""The first two of the layout are tested one by one as well: is the light above or below, to the left or the right?"""
+
+FEWEST_RESAMPLES = 1000
+LARGEST_SHARED_SHARE = 0.1
+"""More images than this in both data sets hide a drift of the others."""
 
 
 @check(
@@ -64,6 +77,9 @@ def input_drift(
     of the effect (``max_ks_distance <= 0.2 at 95 % confidence``), not by a large p-value. Frames of a sequence are
     permuted and resampled together. Sources: Gretton et al. 2012; Rabanser et al. 2019, Failing loudly.
 
+    Validity: at least ``minimum_images`` a side, finite features, and at most 10 % of the current images also in the
+    reference.
+
     Parameters
     ----------
     reference, current
@@ -80,45 +96,46 @@ def input_drift(
         A larger side is sampled for MMD, whose time grows with the square.
     layout_dimension
         How many components describe where light and dark lie in an image.
+
+    Raises
+    ------
+    InputError
+        If a parameter would let no drift be seen, or an image is too small to be described.
+    NotMeasurableError
+        If a side has fewer than 10 sequences.
     """
-    first = _features(reference, layout_dimension, progress, 0, len(reference) + len(current))
-    second = _features(current, layout_dimension, progress, len(reference), len(reference) + len(current))
+    _require_parameters(significance, minimum_effect, permutations, resamples)
+    if maximum_images < max(minimum_images, MINIMUM_SAMPLES):
+        least = max(minimum_images, MINIMUM_SAMPLES)
+        raise InputError(f"maximum_images must be at least {least}, got {maximum_images}")
+    if not 2 <= layout_dimension <= 1023:
+        raise InputError(f"layout_dimension must lie in 2..1023, got {layout_dimension}")
+    total = len(reference) + len(current)
+    first = _features(reference, layout_dimension, progress, 0, total)
+    second = _features(current, layout_dimension, progress, len(reference), total)
     counts = {
         "nonfinite_features": int((~np.isfinite(first)).sum() + (~np.isfinite(second)).sum()),
         "reference_images": len(first),
         "current_images": len(second),
     }
-    conditions = (
-        ValidityCondition(
-            "enough_images",
-            min(len(first), len(second)) >= minimum_images,
-            f"{len(first)} reference and {len(second)} current images, {minimum_images} needed on each side",
-        ),
-        ValidityCondition(
-            "features_finite",
-            counts["nonfinite_features"] == 0,
-            f"{counts['nonfinite_features']} values are not finite",
-        ),
-    )
+    conditions = _conditions(first, second, minimum_images, counts["nonfinite_features"])
+    names = feature_names(layout_dimension=layout_dimension)
     settings = {
-        "features": list(feature_names(layout_dimension=layout_dimension)),
+        "features": list(names),
+        "tested_one_by_one": list(names[:TESTED_FEATURES]),
         "significance": significance,
         "minimum_effect": minimum_effect,
         "permutations": permutations,
+        "resamples": resamples,
+        "maximum_images": maximum_images,
         "correction": "Holm",
         "kernel": "RBF, median heuristic on the reference",
     }
     if not all(condition.holds for condition in conditions):
         return Measurement(quantities=counts, validity=conditions, settings=settings)
     groups = reference.sequence_ids(), current.sequence_ids()
-    compared = [
-        _compare(first[:, column], second[:, column], groups, rng, permutations, resamples)
-        for column in range(len(SCALAR_FEATURES))
-    ]
-    adjusted = holm([one.p_value for one in compared])
-    drifted = [
-        place for place, one in enumerate(compared) if adjusted[place] < significance and one.effect >= minimum_effect
-    ]
+    compared = _compared(names, first, second, groups, rng, permutations, resamples)
+    drifted = compared.drifted(significance, minimum_effect)
     scaled_first, scaled_second, _ = standardise(first, second)
     mmd = mmd_two_sample(
         scaled_first,
@@ -133,91 +150,159 @@ def input_drift(
     return Measurement(
         quantities={
             "features_drifted": len(drifted),
-            "max_ks_distance": _largest(compared),
-            "min_adjusted_p_value": float(min(adjusted)),
+            "max_ks_distance": compared.largest(),
+            "min_adjusted_p_value": float(compared.adjusted.min()),
             "mmd_squared": Bounded(mmd.effect, mmd.bounds, mmd.n_current, mmd.method),
             "mmd_p_value": mmd.p_value,
             **counts,
         },
-        findings=_findings(compared, adjusted, drifted),
+        findings=compared.findings(drifted),
         validity=conditions,
-        figures=(
-            Figure(
-                kind="bars",
-                title="Distance of each feature from the reference",
-                labels=SCALAR_FEATURES,
-                series=(Series("D", tuple(one.effect for one in compared)),),
-                y_label="Kolmogorov-Smirnov D",
-                marks=(("minimum effect", minimum_effect),),
-            ),
-        ),
+        figures=(compared.figure(minimum_effect),),
         settings=settings,
     )
 
 
-def _features(
-    dataset: Dataset, layout_dimension: int, progress: Progress, done: int, total: int
-) -> NDArray[np.float64]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """The features that are tested one by one, with their p-values adjusted for their number, ``(feature,)``."""
+
+    names: tuple[str, ...]
+    results: tuple[TwoSampleResult, ...]
+    adjusted: Floats
+
+    def drifted(self, significance: float, minimum_effect: float) -> list[int]:
+        """Return the features that have drifted, the largest effect first."""
+        found = [
+            place
+            for place, one in enumerate(self.results)
+            if self.adjusted[place] < significance and one.effect >= minimum_effect
+        ]
+        return sorted(found, key=lambda place: -self.results[place].effect)
+
+    def largest(self) -> Bounded:
+        """Return the largest distance with bounds of the true largest one.
+
+        Which feature truly differs most is no matter of chance, so its own upper bound holds, and the largest of all
+        upper bounds is not below it: no correction. Which lower bound comes out largest is a matter of chance: analytic
+        ones are corrected by Bonferroni; resampled ones come from the largest deviation of any feature in a resample.
+        """
+        widest = max(self.results, key=lambda one: one.effect)
+        deviations = [one.deviations for one in self.results if one.deviations is not None]
+        if deviations:
+            widest = replace(widest, deviations=np.max(deviations, axis=0))
+
+        def bounds(confidence: float) -> tuple[float, float]:
+            upper = max(one.bounds(confidence)[1] for one in self.results)
+            joint = confidence if deviations else 1 - (1 - confidence) / len(self.results)
+            return widest.bounds(joint)[0], upper
+
+        return Bounded(
+            widest.effect, bounds, widest.n_current, f"{widest.method}, jointly for {len(self.results)} features"
+        )
+
+    def findings(self, drifted: list[int]) -> tuple[Findings, ...]:
+        """Name the features that have drifted."""
+        if not drifted:
+            return ()
+        found = (
+            Finding(
+                f"D = {self.results[place].effect:.3f}, adjusted p = {self.adjusted[place]:.2g}",
+                subject=self.names[place],
+            )
+            for place in drifted
+        )
+        return (Findings.collect("features_drifted", found),)
+
+    def figure(self, minimum_effect: float) -> Figure:
+        """Show the distance of each feature."""
+        return Figure(
+            kind="bars",
+            title="Distance of each feature from the reference",
+            labels=self.names,
+            series=(Series("D", tuple(one.effect for one in self.results)),),
+            y_label="Kolmogorov-Smirnov D",
+            marks=(("minimum effect", minimum_effect),),
+        )
+
+
+def _compared(
+    names: tuple[str, ...],
+    first: Floats,
+    second: Floats,
+    groups: Groups,
+    rng: np.random.Generator,
+    permutations: int,
+    resamples: int,
+) -> _Compared:
+    # The same seed for all features: resample k is then the same sequences in each of them.
+    seed = int(rng.integers(2**63))
+    is_grouped = _is_grouped(groups[0]) or _is_grouped(groups[1])
+    results = tuple(
+        ks_grouped(
+            first[:, column],
+            second[:, column],
+            reference_groups=groups[0],
+            current_groups=groups[1],
+            rng=np.random.default_rng(seed),
+            permutations=permutations,
+            resamples=resamples,
+        )
+        if is_grouped
+        else ks_two_sample(first[:, column], second[:, column])
+        for column in range(TESTED_FEATURES)
+    )
+    return _Compared(names[:TESTED_FEATURES], results, holm([one.p_value for one in results]))
+
+
+def _features(dataset: Dataset, layout_dimension: int, progress: Progress, done: int, total: int) -> Floats:
     rows = []
     for index in range(len(dataset)):
-        rows.append(image_features(dataset.image(index), layout_dimension=layout_dimension))
+        try:
+            rows.append(image_features(dataset.image(index), layout_dimension=layout_dimension))
+        except ValueError as error:
+            raise InputError(f"data set {dataset.name!r}, image {dataset.sample(index).id!r}: {error}") from error
         progress(done + index + 1, total)
     return np.array(rows).reshape(len(rows), len(feature_names(layout_dimension=layout_dimension)))
+
+
+def _conditions(first: Floats, second: Floats, minimum_images: int, nonfinite: int) -> tuple[ValidityCondition, ...]:
+    shared = _shared_rows(first, second)
+    return (
+        ValidityCondition(
+            "enough_images",
+            len(first) > 0 and len(second) > 0 and min(len(first), len(second)) >= minimum_images,
+            f"{len(first)} reference and {len(second)} current images, {minimum_images} needed on each side",
+        ),
+        ValidityCondition("features_finite", nonfinite == 0, f"{nonfinite} values are not finite"),
+        ValidityCondition(
+            "data_are_different",
+            shared <= LARGEST_SHARED_SHARE * len(second),
+            f"{shared} of {len(second)} current images are in the reference as well: is `using` bound to other data?",
+        ),
+    )
+
+
+def _shared_rows(first: Floats, second: Floats) -> int:
+    """Count the current images whose every feature is that of a reference image: they are the same image."""
+    known = {row.tobytes() for row in first}
+    return sum(row.tobytes() in known for row in second)
 
 
 def _is_grouped(groups: NDArray[np.int64]) -> bool:
     return len(np.unique(groups)) < len(groups)
 
 
-def _compare(
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
-    rng: np.random.Generator,
-    permutations: int,
-    resamples: int,
-) -> TwoSampleResult:
-    if not _is_grouped(groups[0]) and not _is_grouped(groups[1]):
-        return ks_two_sample(first, second)
-    return ks_grouped(
-        first,
-        second,
-        reference_groups=groups[0],
-        current_groups=groups[1],
-        rng=rng,
-        permutations=permutations,
-        resamples=resamples,
-    )
-
-
-def _largest(compared: list[TwoSampleResult]) -> Bounded:
-    """Return the largest distance; its bounds hold for all features together (Bonferroni for the upper one)."""
-    effect = max(one.effect for one in compared)
-    number = len(compared)
-
-    def bounds(confidence: float) -> tuple[float, float]:
-        together = 1 - (1 - confidence) / number
-        lower = max(one.bounds(together)[0] for one in compared)
-        return lower, max(one.bounds(together)[1] for one in compared)
-
-    return Bounded(effect, bounds, compared[0].n_current, f"{compared[0].method}, Bonferroni over {number} features")
-
-
-def _findings(
-    compared: list[TwoSampleResult], adjusted: NDArray[np.float64], drifted: list[int]
-) -> tuple[Findings, ...]:
-    if not drifted:
-        return ()
-    worst_first = sorted(drifted, key=lambda place: -compared[place].effect)
-    return (
-        Findings.collect(
-            "features_drifted",
-            (
-                Finding(
-                    f"D = {compared[place].effect:.3f}, adjusted p = {adjusted[place]:.2g}",
-                    subject=SCALAR_FEATURES[place],
-                )
-                for place in worst_first
-            ),
-        ),
-    )
+def _require_parameters(significance: float, minimum_effect: float, permutations: int, resamples: int) -> None:
+    if not 0 < significance < 1:
+        raise InputError(f"significance must lie between 0 and 1, got {significance}")
+    if not 0 <= minimum_effect < 1:
+        raise InputError(f"minimum_effect is a distance D in 0..1, got {minimum_effect}")
+    if significance * (permutations + 1) <= TESTED_FEATURES:
+        least = int(TESTED_FEATURES / significance) + 1
+        raise InputError(
+            f"{permutations} permutations cannot make one of {TESTED_FEATURES} features significant at "
+            f"{significance:g}. Take at least {least}."
+        )
+    if resamples < FEWEST_RESAMPLES:
+        raise InputError(f"resamples must be at least {FEWEST_RESAMPLES} for a bound at 95 %, got {resamples}")

@@ -89,7 +89,8 @@ class TwoSampleResult:
         With resamples: the upper bound is their quantile q, expanded for few groups (Hesterberg 2015, What teachers
         should know about the bootstrap, section 5.3). Resampling inflates an effect where there is little of it, which
         is the safe side here; so that it shows no drift that is none, the lower bound is the effect less a quantile of
-        the deviations, or the mirrored ``2 effect - q`` where there are none.
+        the deviations, or the mirrored ``2 effect - q`` where there are none. Where less than one resample is expected
+        beyond the quantile, there are no finite bounds: take more resamples.
 
         Raises
         ------
@@ -100,9 +101,9 @@ class TwoSampleResult:
             raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
         if self.resamples is None:
             return ks_bounds(self.effect, self.n_reference, self.n_current, confidence)
-        if not len(self.resamples):
-            return -math.inf, math.inf
         expanded = _expanded_confidence(confidence, min(self.groups_reference, self.groups_current))
+        if (1 - expanded) * len(self.resamples) < 1:
+            return -math.inf, math.inf
         upper = max(self.effect, float(np.quantile(self.resamples, expanded)))
         if self.deviations is None:
             return 2 * self.effect - upper, upper
