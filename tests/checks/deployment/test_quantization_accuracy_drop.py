@@ -195,11 +195,6 @@ def test_the_worst_slice_is_found_and_small_ones_are_not_fine():
     worst = measured.quantities["absolute_worst_slice_drop"]
     assert worst.value == pytest.approx(0.5)
     assert worst.bounds(0.95)[1] > 0.59
-    # The lower bound is corrected for having been looked for among three slices.
-    rain_alone = _measure(*_detectors(np.ones(60), np.arange(60) >= 30), metric="recall").quantities[
-        "absolute_accuracy_drop"
-    ]
-    assert worst.bounds(0.95)[0] < rain_alone.bounds(0.95)[0]
     assert measured.quantities["slices"] == 3
     assert measured.quantities["small_slices"] == 1
     slices, small, _ = measured.findings
@@ -208,6 +203,32 @@ def test_the_worst_slice_is_found_and_small_ones_are_not_fine():
     assert {one.subject for one in slices.shown} == {"weather=clear", "weather=rain", "weather=(missing)"}
     assert str(small.shown[0]) == "weather=snow: 6 images, at least 30 are needed"
     assert measured.figures[0].labels[0] == "all (n=206)"
+
+
+def test_the_upper_bound_of_the_worst_slice_is_that_of_any_slice():
+    """A small slice without a loss seen is known less well than a large one with a small loss."""
+    place = ["city"] * 400 + ["tunnel"] * 35
+    lost = np.array([index < 12 for index in range(435)])
+    pair = _detectors(np.ones(435), ~lost, attributes=[{"place": one} for one in place])
+    worst = _measure(*pair, metric="recall", slices_by=("place",)).quantities["absolute_worst_slice_drop"]
+    assert worst.value == pytest.approx(12 / 400)
+    assert worst.bounds(0.95)[1] == pytest.approx(1 - 0.05 ** (1 / 35))
+
+
+def test_the_lower_bound_of_the_worst_of_many_slices_is_corrected():
+    """Of twenty slices one is bad by chance: each is looked at with a confidence of 1 - 0.05 / 20."""
+    rng = np.random.default_rng(5)
+    part = [{"part": index // 100} for index in range(2000)]
+    pair = _detectors(np.ones(2000), rng.random(2000) > 0.2, attributes=part)
+    quantities = [
+        _measure(*pair, metric="recall", slices_by=names).quantities["absolute_worst_slice_drop"]
+        for names in (("part",), ())
+    ]
+    worst = quantities[0]
+    uncorrected = 2 * worst.value - worst.bounds(0.95)[1]
+    assert worst.value > 0.25
+    assert worst.bounds(0.95)[0] < uncorrected - 0.02
+    assert quantities[1].bounds(0.95) is None
 
 
 def test_a_slice_without_anything_to_find_is_not_fine():
