@@ -72,7 +72,10 @@ def test_page(page, tmp_path):
 
 def run_console(block, folder, place):
     """Run the commands of a block and compare what they print."""
-    steps = [(step.partition("\n")[0], step.partition("\n")[2]) for step in re.split(r"^\$ ", block.body, flags=re.M)[1:]]
+    steps = [
+        (step.partition("\n")[0], step.partition("\n")[2])
+        for step in re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]
+    ]
     assert steps, f"{place}: a console block needs a line that begins with '$ '"
     for number, (command, expected) in enumerate(steps, 1):
         if command.startswith("pip install"):
@@ -146,5 +149,5 @@ def test_links_lead_somewhere(page):
 
 def anchors_of(page):
     """Return the anchors of a page's headings, as GitLab and GitHub make them."""
-    headings = re.findall(r"^#+ (.+)$", re.sub(_FENCE, "", page.read_text(encoding="utf-8")), re.M)
+    headings = re.findall(r"^#+ (.+)$", re.sub(_FENCE, "", page.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

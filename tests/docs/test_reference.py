@@ -11,7 +11,7 @@ import pytest
 
 import pytest_mle
 from pytest_mle.cli.main import main
-from pytest_mle.inputs.models.declaration import Output
+from pytest_mle.inputs.models.declaration import Output, Preprocess
 from pytest_mle.records.result import CriterionResult, EvidenceResult, ItemResult, QuantityResult
 from pytest_mle.records.verdict import Verdict
 from pytest_mle.reports.run_report import RunReport, SpecReport
@@ -47,7 +47,7 @@ def test_every_command_is_documented(capsys):
     page = (DOCS / "reference" / "command-line.md").read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
         main(["--help"])
-    for command in re.findall(r"^    (\w+) ", capsys.readouterr().out, re.M):
+    for command in re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE):
         assert f"`pytest-mle {command}" in page, command
 
 
@@ -70,10 +70,14 @@ def test_every_verdict_is_documented():
     assert [verdict.value for verdict in Verdict if f"| {verdict.value} |" not in page] == []
 
 
-def test_output_lines_are_accepted():
-    """Every `output:` line in the table of exports is one that a spec may hold."""
+def test_model_lines_are_accepted():
+    """Every `output:` and `preprocess` line in the tables of exports is one that a spec may hold."""
     page = (DOCS / "how-to" / "own-onnx-model.md").read_text(encoding="utf-8")
     lines = re.findall(r"\| `output: (\{.*?\})` \|", page)
     assert len(lines) >= 8
     for line in lines:
         Output.model_validate(plain(read_yaml(line, "own-onnx-model.md")))
+    lines = re.findall(r"\| `(\{size: .*?\})` \|", page)
+    assert len(lines) >= 3
+    for line in lines:
+        Preprocess.model_validate(plain(read_yaml(line, "own-onnx-model.md")))
