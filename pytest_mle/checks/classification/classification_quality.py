@@ -22,6 +22,7 @@ from pytest_mle.checks.classification.metrics import (
     top_k_hits,
 )
 from pytest_mle.checks.declaration import check
+from pytest_mle.checks.detection.detection_findings import path_for_reports
 from pytest_mle.checks.detection.ground_truth import image_clusters
 from pytest_mle.checks.intervals import bootstrap_totals, rate_over_clusters
 from pytest_mle.errors import InputError, NotMeasurableError
@@ -175,7 +176,7 @@ def _errors(
     wrong = np.flatnonzero(labels != predicted)
     for index in wrong[np.argsort(-confidence[wrong], kind="stable")].tolist():
         message = f"{names[labels[index]]} taken for {names[predicted[index]]} with {confidence[index]:.1%}"
-        yield Finding(message, subject=dataset.sample(index).id)
+        yield Finding(message, path=path_for_reports(dataset, index))
 
 
 def _absent(truths: NDArray[np.float64], names: list[str]) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_mle.checks.detection.detection_findings import path_for_reports
 from pytest_mle.checks.intervals import cluster_rate
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.records.finding import Finding, Findings, ValidityCondition
@@ -238,7 +239,7 @@ def fooled_images(images: LabelledImages, outcome: AttackOutcome) -> tuple[Findi
     found = (
         Finding(
             f"{names[label] if label < len(names) else f'class {label}'} is no longer recognised",
-            subject=images.dataset.sample(int(index)).id,
+            path=path_for_reports(images.dataset, int(index)),
         )
         for index, label in zip(fooled, images.labels[fooled].tolist(), strict=True)
     )

@@ -41,8 +41,8 @@ def test_fgsm_by_its_name_is_fgsm(digits, few, verdict, broken):
     assert broken(measured) == []
     assert measured.quantities["adversarial_accuracy"] == own.quantities["fgsm_accuracy"]
     assert measured.quantities["absolute_accuracy_drop"] == own.quantities["absolute_accuracy_drop"]
-    assert [finding.subject for finding in measured.findings[0].shown] == [
-        finding.subject for finding in own.findings[0].shown
+    assert [finding.path for finding in measured.findings[0].shown] == [
+        finding.path for finding in own.findings[0].shown
     ]
     assert set(measured.quantities) == set(declaration_of(adversarial_attack).quantities)
     assert verdict(adversarial_attack, measured, "adversarial_accuracy >= 99 %") == "FAIL"

@@ -116,7 +116,7 @@ def test_few_images_show_nothing_although_the_point_value_passes(digits, verdict
     """85 % of 40 images are above 80 %, and do not show it at 95 % confidence (trap E6)."""
     dataset = digits.dataset()
     whole = adversarial_fgsm(digits.model(), dataset, rng(), epsilon=0.1)
-    fooled = {finding.subject for finding in whole.findings[0].shown}
+    fooled = {finding.path for finding in whole.findings[0].shown}
     lost = [index for index in range(397) if dataset.sample(index).id in fooled]
     # The findings are capped, so that only images before the last one shown are known to survive.
     robust = [index for index in np.flatnonzero(right(digits)) if index < lost[-1] and index not in lost]
@@ -390,4 +390,4 @@ def test_files_as_a_spec_declares_them(digits, tmp_path, broken, layout):
     assert broken(measured) == []
     assert measured.quantities["fgsm_accuracy"] == expected.quantities["fgsm_accuracy"]
     assert measured.quantities["clean_accuracy"] == expected.quantities["clean_accuracy"]
-    assert measured.findings[0].shown[0].subject.endswith(".png")
+    assert measured.findings[0].shown[0].path.endswith(".png")
