@@ -100,8 +100,8 @@ def checks_page() -> str:
         "A check measures; the criteria in the spec decide. `pytest-mle checks NAME` prints what stands here.",
         "",
         "Units are those in which the code computes and `results.json` counts; a criterion may use any unit of the",
-        "same dimension ([units](spec-keys.md#units)). An *estimate* can have a confidence bound; an *exact* value is what",
-        "it is, for these files.",
+        "same dimension ([units](spec-keys.md#units)). An *estimate* can have a confidence bound; an *exact* value is",
+        "what it is, for these files.",
         "",
     ]
     for family, title in FAMILIES.items():
@@ -271,8 +271,8 @@ def checklist_page() -> str:
         NOTE,
         "# The checklist `aspice-mle`",
         "",
-        f"{len(items)} items. {len(with_check)} name a check; this release has it for {existing} of them. The others are",
-        "PENDING until a project brings a fixture of that name or closes them. Where base practices and criteria come",
+        f"{len(items)} items. {len(with_check)} name a check; this release has it for {existing} of them. The others",
+        "are PENDING until a project brings a fixture of that name or closes them. Where base practices and criteria come",
         "from: [process mapping](../explanation/process-mapping.md).",
         "",
         "Criteria of origin *proposed* only advise until a project adopts them. *Advises* never gates.",
