@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,8 +13,11 @@ from pytest_mle.checks.detection.detection_quality import detection_quality
 from pytest_mle.checks.detection.operating_point import detection_rates
 from pytest_mle.engine.judge import judge
 from pytest_mle.errors import InputError
+from pytest_mle.inputs.datasets import open_dataset
 from pytest_mle.inputs.model import Detections
+from pytest_mle.inputs.prediction_pass import select_predictions
 from pytest_mle.inputs.predictions import DetectionPredictions
+from pytest_mle.records.condition import conditions
 from pytest_mle.records.quantity import PointEstimate, Proportion, Resampled
 from tests.support.detection_scenes import (
     LabelledDataset,
@@ -227,6 +231,40 @@ def test_a_class_in_too_few_images_takes_the_interval_away_and_says_so():
     assert quantities["map_50"].bounds(0.95) is None
     assert "a class is in too few images" in quantities["map_50"].method
     assert quantities["recall"].bounds(0.95) is not None
+
+
+def test_loose_boxes_are_no_errors_at_iou_50():
+    """Two misses in 60 images: the bound of mAP at IoU 0.5 is widened, however loose the other boxes are."""
+    dataset = SceneDataset([annotated(LEFT)] * 60)
+    found = detected(dataset, *([] if index < 2 else [(box_at(3), 0.9)] for index in range(60)))
+    quantities = _measure(found).quantities
+    assert "widened" in quantities["map_50"].method
+    assert isinstance(quantities["map_50_95"], Resampled)
+
+
+def test_objects_outside_a_slice_become_ignore_regions(tmp_path):
+    """Through files and `where:`: a far pedestrian is no miss, and finding one no false alarm."""
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data.yaml").write_text("names: [pedestrian]\n")
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"images/{index}.png"), np.zeros((100, 200, 3), np.uint8))
+        # Corners 0 0 20 40 and 100 0 120 40 pixels: LEFT and RIGHT.
+        (tmp_path / f"labels/{index}.txt").write_text("0 0.05 0.2 0.1 0.4\n0 0.55 0.2 0.1 0.4\n")
+    rows = [f"images/{index}.png,{number},{(20, 80)[number]}" for index in range(3) for number in range(2)]
+    (tmp_path / "objects.csv").write_text("\n".join(["image,object,distance_m", *rows]) + "\n")
+    dataset = open_dataset("test", {"path": ".", "format": "yolo", "objects": "objects.csv"}, tmp_path)
+    found = detected(dataset, [(LEFT, 0.9), (RIGHT, 0.8)], [(LEFT, 0.7)], [(LEFT, 0.9), (box_at(150), 0.6)])
+
+    whole = _values(_measure(found))
+    assert (whole["recall"], whole["precision"], whole["objects"]) == (4 / 6, 4 / 5, 6)
+    near = dataset.select(conditions({"distance_m": {"lt": 50}}))
+    measured = _measure(select_predictions(found, near))
+    values = _values(measured)
+    # Of the second image's far pedestrian nothing is left, nor of the first image's detection of one.
+    assert (values["recall"], values["precision"]) == (1, 3 / 4)
+    assert (values["objects"], values["ignored_objects"]) == (3, 3)
+    assert str(measured.findings[1].shown[0]).startswith("images/2.png: pedestrian reported")
 
 
 def test_many_images_with_errors_are_bootstrapped():
