@@ -19,7 +19,9 @@ def xml_text(text: object) -> str:
 
 def xml_line(text: object) -> str:
     """Escape like :func:`xml_text`, line breaks, tabs and direction marks too: for names, which stand in one line."""
-    return _STEERING.sub(_as_number, str(text))
+    line = str(text)
+    # Python calls everything printable that is neither steering nor a separator: the usual case costs nothing.
+    return line if line.isprintable() else _STEERING.sub(_as_number, line)
 
 
 def _as_number(match: re.Match[str]) -> str:

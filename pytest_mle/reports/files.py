@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import MleError
 from pytest_mle.reports.junit import PRODUCER, junit_files
-from pytest_mle.reports.run_report import json_text, report_to_json, strict_json
+from pytest_mle.reports.run_report import json_text, report_to_json, strict_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +56,7 @@ def append_result(folder: Path, result: Mapping[str, Any]) -> None:
     MleError
         If it cannot be written.
     """
-    line = json.dumps(strict_json(result), allow_nan=False).encode("ascii") + b"\n"
+    line = strict_bytes(result) + b"\n"
     path = folder / PARTIAL
     with _told(path), path.open("ab") as file:
         file.write(line)
