@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_mle.errors import CheckError, Location
@@ -69,7 +70,12 @@ def check(
 def declaration_of(function: Callable[..., Any], name: str | None = None) -> CheckDeclaration:
     """Return a check's declaration; an undecorated callable is declared by its signature alone."""
     declared: CheckDeclaration | None = getattr(function, "__mle_check__", None)
-    return declared if declared is not None else declare(function, name=name)
+    if declared is None:
+        return declare(function, name=name)
+    if declared.function is function:
+        return declared
+    # functools.wraps copies the declaration of what it wraps: the wrapper is what must run, and be named.
+    return replace(declared, function=function, location=_location(function))
 
 
 def declare(
@@ -97,7 +103,6 @@ def declare(
             )
         elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             inputs.append(InputDeclaration(parameter.name, _input_kind(parameter, called), has_default))
-    code = getattr(inspect.unwrap(function), "__code__", None)
     return CheckDeclaration(
         name=called,
         function=function,
@@ -106,8 +111,13 @@ def declare(
         quantities=quantities,
         is_exclusive=exclusive,
         is_derived=derived,
-        location=Location("?") if code is None else Location(code.co_filename, code.co_firstlineno),
+        location=_location(function),
     )
+
+
+def _location(function: Callable[..., Any]) -> Location:
+    code = getattr(function, "__code__", None)
+    return Location("?") if code is None else Location(code.co_filename, code.co_firstlineno)
 
 
 def _input_kind(parameter: inspect.Parameter, check_name: str) -> str:

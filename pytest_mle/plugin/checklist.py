@@ -71,9 +71,9 @@ class Checklist:
         for spec in self.specs.values():
             for name, description in all_markers(spec).items():
                 config.addinivalue_line("markers", f"{name}: {description}")
-        named = {item.check for spec in self.specs.values() for item in spec.items if needs_check(item)}
-        checks = [check for name in sorted(filter(None, named)) if (check := self.find_check(name)) is not None]
-        config.pluginmanager.register(fixture_module(checks), "mle-checks")
+        named = {str(item.check) for spec in self.specs.values() for item in spec.items if needs_check(item)}
+        known = sorted({*BUILT_IN, *self._third_party})
+        config.pluginmanager.register(fixture_module(known, named, self.find_check), "mle-checks")
         config.pluginmanager.register(fixtures, "mle-fixtures")
         if not self.is_worker and self.settings.is_run:
             self._usage(self.reports.prepare)

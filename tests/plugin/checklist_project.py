@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 
-CONFTEST = '''
+CONFTEST = """
 import time
 import pytest
 import pytest_mle as mle
@@ -84,7 +84,7 @@ def breaks_in_teardown():
 @pytest.fixture
 def skips():
     pytest.skip("no GPU here")
-'''
+"""
 
 HEADER = """
 mle_spec: 1
@@ -99,7 +99,9 @@ def item(identifier, check="constant", accept="errors == 0", **keys):
     """Return an item as one line of YAML."""
     pairs = {"title": f"Item {identifier}", "base_practice": "MLE.4.BP3", "check": check, **keys}
     listed = f"[{', '.join(json.dumps(one) for one in ([accept] if isinstance(accept, str) else accept))}]"
-    body = ", ".join(f"{key}: {value if isinstance(value, (int, str)) else json.dumps(value)}" for key, value in pairs.items())
+    body = ", ".join(
+        f"{key}: {value if isinstance(value, (int, str)) else json.dumps(value)}" for key, value in pairs.items()
+    )
     return f"  - {{id: {identifier}, {body}, accept: {listed}}}"
 
 
@@ -131,4 +133,3 @@ class Project:
     def verdicts(self, folder="mle-reports"):
         """Return the verdicts of the last run by item name."""
         return {name: one["verdict"] for name, one in self.results(folder).items()}
-

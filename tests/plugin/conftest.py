@@ -8,15 +8,10 @@ from pathlib import Path
 import pytest
 
 # pytester forgets what a run inside this process imported, and C extensions do not survive a second import.
-import pytest_mle.cli.main
-import pytest_mle.engine.judge
-import pytest_mle.plugin.checklist
-import pytest_mle.spec.show
-import pytest_mle.spec.schema
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from checklist_project import Project  # noqa: E402  importlib mode puts no test folder on the path
+from checklist_project import Project
 
 
 @pytest.fixture

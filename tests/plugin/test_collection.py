@@ -114,7 +114,9 @@ def test_spec_outside_the_current_folder(project, tmp_path_factory):
     """With '=' a spec elsewhere runs, and finds its own conftest.py."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     path = project.spec(item("A-01", check="beside", accept="rate == 1"), name=str(elsewhere / "spec.yaml"))
-    (elsewhere / "conftest.py").write_text("import pytest\n@pytest.fixture\ndef beside():\n    return lambda: {'rate': 1}\n")
+    (elsewhere / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef beside():\n    return lambda: {'rate': 1}\n"
+    )
     assert project.run(spec=path).ret == 0
     assert project.verdicts() == {"A-01": "PASS"}
 

@@ -97,7 +97,15 @@ def test_summary_names_criterion_bound_n_and_line(project):
     project.spec(item("A-01", accept="rate >= 90 % at 95 % confidence"))
     outcome = project.run()
     text = outcome.stdout.str()
-    for expected in ("MLE.4.BP3", "INCONCLUSIVE", "rate >= 90 % at 95 % confidence", "95.0 %", "lower bound", "n = 100", "spec.yaml:7"):
+    for expected in (
+        "MLE.4.BP3",
+        "INCONCLUSIVE",
+        "rate >= 90 % at 95 % confidence",
+        "95.0 %",
+        "lower bound",
+        "n = 100",
+        "spec.yaml:7",
+    ):
         assert expected in text, expected
 
 
@@ -109,9 +117,38 @@ def test_check_of_the_checklist_that_does_not_exist_yet_is_pending(project):
         "  - {id: MLE4-2.1-01, accept: [rate == 1]}\n  - {id: MLE4-3.2-01, accept: [rate == 1]}\n"
     )
     conftest = project.pytester.path / "conftest.py"
-    conftest.write_text("import pytest\n@pytest.fixture\ndef corruption_robustness():\n    return lambda **_: {'rate': 1}\n")
+    conftest.write_text(
+        "import pytest\n@pytest.fixture\ndef corruption_robustness():\n    return lambda **_: {'rate': 1}\n"
+    )
     assert project.run("-k", "MLE4-2.1-01 or MLE4-3.2-01").ret == 1
     results = project.results()
     assert results["MLE4-3.2-01"]["verdict"] == "PENDING"
     assert "does not exist yet" in results["MLE4-3.2-01"]["reasons"][0]
     assert results["MLE4-2.1-01"]["verdict"] == "PASS", results["MLE4-2.1-01"]["reasons"]
+
+
+def test_wrapper_of_a_built_in_check_runs(project):
+    """A fixture that wraps a built-in check with functools.wraps is what runs, and what the result names."""
+    (project.pytester.path / "conftest.py").write_text(
+        "import functools, pytest\n"
+        "@pytest.fixture\ndef model_size(model_size):\n"
+        "    @functools.wraps(model_size)\n    def measure(*inputs, **parameters):\n        raise RuntimeError('wrapped')\n"
+        "    return measure\n"
+        "@pytest.fixture\ndef mle_model():\n    return object()\n"
+    )
+    header = "mle_spec: 1\nproject: {name: x}\nprocesses: []\ninputs: {models: {m: {path: m.onnx}}}\nitems:\n"
+    project.spec(item("A-01", check="model_size", accept="file_size <= 1 MB"), header=header)
+    assert project.run().ret == 1
+    result = project.results()["A-01"]
+    assert "RuntimeError: wrapped" in result["reasons"][0]
+    assert result["is_overridden"]
+    assert "conftest.py" in result["check_location"]
+
+
+def test_custom_check_builds_on_a_built_in_one(project):
+    """A project's check may request a built-in check that no item names."""
+    (project.pytester.path / "conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef mine(model_size):\n    return lambda: {'callable': int(callable(model_size))}\n"
+    )
+    project.spec(item("A-01", check="mine", accept="callable == 1 by point value"))
+    assert project.run().ret == 0
