@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.engine.judge import judge
-from pytest_mle.errors import CheckError, InputNotDeclaredError, MleError, NotMeasurableError
+from pytest_mle.errors import CheckError, InputNotDeclaredError, Location, MleError, NotMeasurableError
 from pytest_mle.governance.evidence import judge_evidence
+from pytest_mle.records.figure import Figure
+from pytest_mle.records.finding import Findings, ValidityCondition
 from pytest_mle.records.measurement import Measurement
+from pytest_mle.records.result import plain_json, result_from_json, result_to_json
 from pytest_mle.records.verdict import Verdict, worst
 from pytest_mle.spec.planned import planned_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pytest_mle.engine.bind import Binding
     from pytest_mle.records.check import CheckDeclaration
     from pytest_mle.records.result import ItemResult
     from pytest_mle.spec.model import PlannedItem, Spec
+
+PACKAGE_PARENT = Path(__file__).parents[2]
 
 
 def verdict_before_running(item: PlannedItem, spec: Spec) -> ItemResult | None:
@@ -63,13 +70,14 @@ def run_item(
             findings=measured.findings,
             validity=measured.validity,
             figures=measured.figures,
-            settings=_plain(dict(measured.settings)),
+            settings=plain_json(dict(measured.settings)),
         )
+        result = _in_plain_types(result, check.name)
     except Exception as error:  # noqa: BLE001  the one place where a crash of a check becomes a verdict
         result = failed_result(base, error)
     return replace(
         result,
-        check_location=str(check.location),
+        check_location=_code_place(check.location, spec.root),
         is_overridden=check.origin == "overridden",
         inputs={name: describe_input(value) for name, value in binding.used.items()},
         seed=spec.policy.seed,
@@ -86,7 +94,16 @@ def failed_result(base: ItemResult, error: BaseException) -> ItemResult:
         return replace(base, verdict=Verdict.INCONCLUSIVE, reasons=(str(error),))
     if isinstance(error, (MleError, TimeoutError)):
         return replace(base, verdict=Verdict.ERROR, reasons=(str(error),))
-    return replace(base, verdict=Verdict.ERROR, reasons=(f"{type(error).__name__}: {error}{_raised_at(error)}",))
+    text = f"{type(error).__name__}: {text_of(error)}".rstrip(": ")
+    return replace(base, verdict=Verdict.ERROR, reasons=(text + _raised_at(error),))
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's message; an exception that cannot even say it must not end the run."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001  whatever its __str__ raises
+        return f"its message cannot be shown ({type(broken).__name__})"
 
 
 def _raised_at(error: BaseException) -> str:
@@ -98,9 +115,18 @@ def _raised_at(error: BaseException) -> str:
     return f" (raised at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
 
 
+def _code_place(location: Location, root: Path) -> str:
+    """Name a line of code from the project's or the package's folder: reports of two machines shall be equal."""
+    path = Path(location.path)
+    for folder in (root, PACKAGE_PARENT):
+        if path.is_relative_to(folder):
+            return str(Location(path.relative_to(folder).as_posix(), location.line))
+    return str(location)
+
+
 def _as_measurement(returned: Any, name: str) -> Measurement:
     if isinstance(returned, Measurement):
-        return returned
+        return _well_formed(returned, name)
     if isinstance(returned, dict) and returned:
         return Measurement(quantities=returned)
     if returned is None:
@@ -112,6 +138,34 @@ def _as_measurement(returned: Any, name: str) -> Measurement:
     )
 
 
+def _well_formed(measured: Measurement, name: str) -> Measurement:
+    for field in ("quantities", "settings"):
+        value = getattr(measured, field)
+        if not isinstance(value, Mapping):
+            raise CheckError(f"check {name} returned {field} as {type(value).__name__}; it must be a mapping")
+    for field, kind in (("findings", Findings), ("validity", ValidityCondition), ("figures", Figure)):
+        values = getattr(measured, field)
+        wrong = (
+            values if not isinstance(values, (tuple, list)) else [one for one in values if not isinstance(one, kind)]
+        )
+        if not isinstance(values, (tuple, list)) or wrong:
+            got = type(wrong[0] if isinstance(wrong, list) else wrong).__name__
+            raise CheckError(f"check {name} returned {got} in {field}; it must be a tuple of mle.{kind.__name__}")
+    return measured
+
+
+def _in_plain_types(result: ItemResult, name: str) -> ItemResult:
+    """Return a result as it looks after a process boundary; what would not survive one is the check's mistake."""
+    try:
+        return result_from_json(result_to_json(result))
+    except ValueError as error:
+        details = getattr(error, "errors", None)
+        first = details()[0] if callable(details) else {}
+        where = ".".join(str(part) for part in first.get("loc", ()))
+        said = f"{where}: {first['msg']}" if where else str(error).partition("\n")[0]
+        raise CheckError(f"check {name} returned a value of a wrong type: {said}") from error
+
+
 def describe_input(value: Any) -> dict[str, Any]:
     """Return what a result records of an input: its name, digest and declaration."""
     described: dict[str, Any] = {"name": str(getattr(value, "name", type(value).__name__))}
@@ -120,21 +174,7 @@ def describe_input(value: Any) -> dict[str, Any]:
         described["sha256"] = digest
     about = getattr(value, "description", None)
     if isinstance(about, dict):
-        described["description"] = _plain(about)
+        described["description"] = plain_json(about)
     if hasattr(value, "__len__"):
         described["samples"] = len(value)
     return described
-
-
-def _plain(value: Any) -> Any:
-    """Reduce a value to JSON types: a Path or a numpy scalar would kill an xdist worker while it reports."""
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(one) for one in value]
-    if value is None or isinstance(value, (str, bool, int, float)):
-        return value
-    item = getattr(value, "item", None)
-    if callable(item) and getattr(value, "ndim", None) == 0:
-        return _plain(item())
-    return str(value)

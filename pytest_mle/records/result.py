@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from pytest_mle.records.figure import Figure
@@ -100,11 +102,39 @@ class ItemResult:
 
 def result_to_json(result: ItemResult) -> dict[str, Any]:
     """Turn a result into plain JSON types, ready for xdist and for `results.json`."""
-    return _adapter().dump_python(result, mode="json", exclude_defaults=True)  # type: ignore[no-any-return]
+    data = _adapter().dump_python(result, exclude_defaults=True, warnings=False)
+    return plain_json(data)  # type: ignore[no-any-return]
+
+
+def plain_json(value: Any) -> Any:
+    """Reduce a value to JSON types: a Path or a numpy scalar would kill an xdist worker while it reports.
+
+    Lone surrogates (file names that are no UTF-8) become Python escapes, because no process boundary lets them through.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Enum):
+        return plain_json(value.value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {plain_json(str(key)): plain_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain_json(one) for one in value]
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        return plain_json(item())
+    return plain_json(str(value))
 
 
 def result_from_json(data: dict[str, Any]) -> ItemResult:
-    """Rebuild a result from :func:`result_to_json`."""
+    """Rebuild a result from :func:`result_to_json`.
+
+    Raises
+    ------
+    ValueError
+        If a field has another type than it must have.
+    """
     return _adapter().validate_python(data)  # type: ignore[no-any-return]
 
 
