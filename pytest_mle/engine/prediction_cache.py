@@ -44,16 +44,18 @@ class PredictionCache:
             return predict_dataset(model, dataset, progress)
         path = folder / f"{prediction_key(model, dataset)}.npz"
         with _lock(path.with_suffix(".lock")):
-            if path.exists():
-                try:
+            # A file cut off by a kill or of an older format is computed anew; an unreadable one too.
+            with contextlib.suppress(InputError, OSError):
+                if path.exists():
                     return load_predictions(path, model, dataset)
-                except InputError:
-                    path.unlink(missing_ok=True)  # cut off by a kill, or an older format: compute it anew
             predictions = predict_dataset(model, dataset, progress)
             partial = path.with_suffix(f".{os.getpid()}.npz")
             with contextlib.suppress(OSError):  # a full disk costs time, not the result
-                save_predictions(partial, predictions)
-                partial.replace(path)
+                try:
+                    save_predictions(partial, predictions)
+                    partial.replace(path)
+                finally:
+                    partial.unlink(missing_ok=True)
             return predictions
 
     def _prepared_folder(self) -> Path | None:
@@ -78,6 +80,12 @@ def prediction_key(model: Model, dataset: Dataset) -> str:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel lets go of it when its holder dies
+    """Hold a file lock; where none can be had (a read-only folder, a file system without locks) go on without.
+
+    Files are moved into place whole, so that without a lock work is done twice, but never wrong.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            handle = held.enter_context(path.open("w", encoding="utf-8"))
+            fcntl.flock(handle, fcntl.LOCK_EX)  # the kernel lets go of it when its holder dies
         yield
