@@ -8,7 +8,8 @@ import pytest
 
 from pytest_mle.checks.declaration import declaration_of
 from pytest_mle.checks.drift.features import SCALAR_FEATURES
-from pytest_mle.checks.drift.input_drift import input_drift
+from pytest_mle.checks.drift.input_drift import _Compared, _compared, input_drift
+from pytest_mle.checks.drift.two_sample import TwoSampleResult, ks_bounds
 from pytest_mle.engine.judge import judge
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.inputs.datasets import open_dataset
@@ -174,7 +175,8 @@ def test_frames_of_drives_raise_no_false_alarm(name):
     assert broken(measured) == []
     assert drifted(measured) == []
     assert value(measured, "mmd_p_value") > 0.05
-    assert "units" in measured.quantities["max_ks_distance"].method
+    assert "30+30 units" in measured.quantities["max_ks_distance"].method
+    assert "30+30 units" in measured.quantities["mmd_squared"].method
     alone = [MemoryDataset(each._images, boxes=[]) for each in (first, second)]
     independent = input_drift(*alone, rng())
     assert "brightness" in drifted(independent)
@@ -200,6 +202,38 @@ def test_few_drives_are_not_measurable(reference):
     """Nine drives of many frames are too few to resample."""
     with pytest.raises(NotMeasurableError, match="come from 9 sequences; at least 10"):
         input_drift(reference, drives(9, 20, 2), rng())
+
+
+def test_bounds_of_the_largest_distance_of_images_by_formula(reference):
+    """The upper one is that of its own feature; the lower one is corrected for 13 features."""
+    darker = scenes(300, 4, lambda image: np.clip(image.astype(int) - 20, 0, 255).astype(np.uint8))
+    quantity = input_drift(reference, darker, rng()).quantities["max_ks_distance"]
+    lower, upper = quantity.bounds(0.95)
+    assert lower == pytest.approx(ks_bounds(quantity.value, 500, 300, 1 - 0.05 / 13)[0])
+    assert upper == pytest.approx(ks_bounds(quantity.value, 500, 300, 0.95)[1])
+
+
+def test_lower_bound_of_drives_takes_the_largest_deviation_of_each_resample():
+    """Two features that deviate in turns reach as far as the larger deviation of each resample."""
+    even = np.tile([0.3, 0.1], 1000)
+    common = {"p_value": 0.5, "n_reference": 500, "n_current": 500, "groups_reference": 200, "groups_current": 200}
+    results = tuple(
+        TwoSampleResult(effect=effect, resamples=even + 0.2, deviations=deviations, **common)
+        for effect, deviations in ((0.7, even * 0.1), (0.6, 0.4 - even))
+    )
+    lower, upper = _Compared(("a", "b"), results, np.array([0.5, 0.5])).largest().bounds(0.8)
+    assert lower == pytest.approx(0.7 - 0.3)
+    assert upper == pytest.approx(0.7)
+
+
+def test_resamples_are_the_same_sequences_for_every_feature():
+    """Features that are one and the same have the same resamples, so that they deviate together."""
+    values = rng().normal(size=(200, 1)).repeat(13, axis=1)
+    groups = np.arange(200) // 10
+    found = _compared(("same",) * 13, values, values[::-1] + 0.1, (groups, groups), rng(), 300, 1000)
+    first, *others = found.results
+    assert all(np.array_equal(one.deviations, first.deviations) for one in others)
+    assert np.ptp(first.deviations) > 0
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["images", "drives"])

@@ -99,6 +99,7 @@ def test_other_attacks_stay_inside_their_bound(digits, few, broken, attack):
     measured = adversarial_attack(digits.model(), few, rng(), attack=attack, parameters=parameters, epsilon=0.1)
     assert broken(measured) == []
     assert value(measured, "adversarial_accuracy") < value(measured, "clean_accuracy")
+    assert "n_classes" not in measured.settings["parameters"]
 
 
 def test_same_seed_same_result(digits, few):

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_mle.checks.declaration import declaration_of
 from pytest_mle.checks.robustness.adversarial_fgsm import adversarial_fgsm
+from pytest_mle.checks.robustness.evaluation import labelled_images
 from pytest_mle.engine.store import require_differentiable
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.inputs.datasets import open_dataset
@@ -202,6 +203,15 @@ def test_chance_is_known_without_the_models_class_names(digits, broken):
     assert honest.findings[0].shown[0].message.startswith("class ")
 
 
+def test_labels_tell_how_many_classes_there_are_at_least(digits):
+    """Without any names, ten digits are ten classes, not the two that every classifier has."""
+    images = labelled_images(digits.model(class_names=()), digits.dataset(class_names=()))
+    assert images.class_count == 10
+    assert labelled_images(digits.model(), digits.dataset([0])).class_count == 10
+    zeros = digits.dataset([index for index, label in enumerate(digits.labels) if label == 0], class_names=())
+    assert labelled_images(digits.model(class_names=()), zeros).class_count == 2
+
+
 def test_logits_that_are_not_finite_are_wrong(digits, broken):
     """A network that puts out NaN is right about nothing, and says so."""
     model = digits.model()
@@ -360,7 +370,7 @@ def declared(tmp_path, digits, layout):
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # newer PyTorch wants torch.export
-        script = torch.jit.trace(normalised, torch.zeros(1, 1, 8, 8))
+        script = torch.jit.script(normalised)
         torch.jit.save(torch.jit.freeze(script) if layout == "frozen" else script, tmp_path / "model.pt")
     return open_model("candidate", {**options, "path": "model.pt"}, tmp_path)
 
@@ -373,7 +383,7 @@ class Denormalised(nn.Module):
         return images * 0.5 + 0.3
 
 
-@pytest.mark.parametrize("layout", ["traced", "frozen"])
+@pytest.mark.parametrize("layout", ["scripted", "frozen"])
 def test_files_as_a_spec_declares_them(digits, tmp_path, broken, layout):
     """A TorchScript file with mean and std, and a folder of images, give what the network in memory gives."""
     for index in range(80):
@@ -383,7 +393,7 @@ def test_files_as_a_spec_declares_them(digits, tmp_path, broken, layout):
     options = {"path": "data", "format": "imagefolder", "classes": list(NAMES)}
     dataset = open_dataset("crops", options, tmp_path)
     model = require_differentiable(declared(tmp_path, digits, layout))
-    if layout == "traced":
+    if layout == "scripted":
         model.network.module.train()
     measured = adversarial_fgsm(model, dataset, rng(), epsilon=0.1)
     expected = adversarial_fgsm(digits.model(), digits.dataset(range(80)), rng(), epsilon=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -261,6 +262,17 @@ def test_exported_module_that_refuses_eval_is_attacked() -> None:
     with undisturbed(module):
         assert module.training
     assert torch.allclose(fgsm(module, grey(0.7), torch.tensor([1]), 0.1), grey(0.6))
+
+
+def test_frozen_script_without_a_mode_is_attacked() -> None:
+    """Freezing takes a script's mode away; it is attacked as it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # newer PyTorch wants torch.export
+        script = torch.jit.script(small_network())
+        frozen = torch.jit.freeze(script)
+    assert not hasattr(frozen, "training")
+    images, labels = images_and_predictions(small_network())
+    assert torch.allclose(fgsm(frozen, images, labels, 0.1), fgsm(small_network(), images, labels, 0.1), atol=1e-6)
 
 
 def test_samples_are_counted_as_they_come() -> None:
