@@ -21,6 +21,8 @@ def write_project(folder: Path) -> int:
     """
     templates = files("pytest_mle.cli") / "templates"
     written = 0
+    if folder.exists() and not folder.is_dir():
+        raise MleError(f"cannot write into {folder}: it is a file")
     for name, template in TEMPLATES.items():
         target = folder / name
         try:
