@@ -49,9 +49,7 @@ def test_one_sided_bounds_decide(successes, trials, op, bound, verdict):
     assert verdict_of({"rate": Proportion(successes, trials)}, criterion(op, bound)) is verdict
 
 
-@pytest.mark.parametrize(
-    ("value", "verdict"), [(0.5, Verdict.PASS), (0.1, Verdict.FAIL), (0.41, Verdict.INCONCLUSIVE)]
-)
+@pytest.mark.parametrize(("value", "verdict"), [(0.5, Verdict.PASS), (0.1, Verdict.FAIL), (0.41, Verdict.INCONCLUSIVE)])
 def test_range_needs_both_bounds(value, verdict):
     """`in a..b` holds if both bounds lie inside and is violated if the whole interval lies outside."""
     rate = Resampled(value, np.linspace(value - 0.05, value + 0.05, 1001), n=50)
