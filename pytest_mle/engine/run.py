@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,7 @@ def _raised_at(error: BaseException) -> str:
     return f" (raised at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
 
 
+@lru_cache(maxsize=1000)
 def _code_place(location: Location, root: Path) -> str:
     """Name a line of code from the project's or the package's folder: reports of two machines shall be equal."""
     path = Path(location.path)

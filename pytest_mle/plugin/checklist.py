@@ -308,7 +308,8 @@ class Checklist:
         if self.is_worker:
             return
         if getattr(report, "mle", None) is not None:
-            self.reports.note(self.book.add(report.mle))
+            self.book.add(report.mle)
+            self.reports.note(report.mle["result"])
         elif report.failed and report.when not in ("setup", "call", "teardown"):
             self.book.crashed(report.nodeid, f"the process that ran it died: {report.longrepr}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,17 +64,15 @@ def result_of(
     early = verdict_before_running(planned, around.spec)
     if early is not None:
         return early
-    base = planned_result(planned, around.spec, Verdict.ERROR)
-
-    def fixture(name: str) -> Callable[[], Any]:
-        return lambda: request.getfixturevalue(name)
-
+    fixtures = {kind: partial(request.getfixturevalue, name) for kind, name in FIXTURES.items()}
     try:
         check = _declared(provided, planned, built_in)
-        with time_limit(planned.timeout_s, lambda reason: on_hang(replace(base, reasons=(reason,)))):
-            return run_item(planned, check, binding_of(request.node), {k: fixture(v) for k, v in FIXTURES.items()})
+        with time_limit(
+            planned.timeout_s, lambda reason: on_hang(planned_result(planned, around.spec, Verdict.ERROR, reason))
+        ):
+            return run_item(planned, check, binding_of(request.node), fixtures)
     except MleError as error:
-        return failed_result(base, error)
+        return failed_result(planned_result(planned, around.spec, Verdict.ERROR), error)
 
 
 def _declared(provided: Any, planned: PlannedItem, built_in: CheckDeclaration | None) -> CheckDeclaration:
@@ -95,14 +94,19 @@ def _validate_late(check: CheckDeclaration, planned: PlannedItem) -> None:
     """Check what could not be checked before the run, because the project's check is known only now."""
     from pytest_mle.spec.validate import parameter_problems, quantity_of
 
-    takes_any = any(one.kind is one.VAR_KEYWORD for one in inspect.signature(check.function).parameters.values())
+    given = planned.parameters
     known = set(check.parameter_names)
-    given = {name: one for name, one in planned.parameters.items() if name in known or not takes_any}
+    if not known.issuperset(given) and _takes_any(check.function):
+        given = {name: one for name, one in given.items() if name in known}
     wrong, missing = parameter_problems(check, given)
     problems = [*wrong.values(), *(f"{check.name} needs the parameter {name!r}" for name in missing)]
     problems += filter(None, (quantity_of(check, criterion.quantity)[1] for criterion in planned.criteria))
     if problems:
         raise CheckError("; ".join(problems), planned.location)
+
+
+def _takes_any(function: Callable[..., Any]) -> bool:
+    return any(one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values())
 
 
 def announce(result: ItemResult) -> None:

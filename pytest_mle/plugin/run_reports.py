@@ -8,9 +8,8 @@ import socket
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_mle.records.result import result_to_json
 from pytest_mle.reports.files import append_result, prepare_folder, write_reports
 from pytest_mle.reports.run_report import RunReport, spec_report
 from pytest_mle.reports.terminal import summary_lines
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from pytest_mle.plugin.result_book import ResultBook
     from pytest_mle.plugin.settings import Settings
-    from pytest_mle.records.result import ItemResult
     from pytest_mle.spec.model import Spec
 
 # pytest's terminal writer has names of its own.
@@ -57,10 +55,10 @@ class RunReports:
         if self._folder is not None:
             prepare_folder(self._folder)
 
-    def note(self, result: ItemResult) -> None:
-        """Save a finished item at once, so that it survives a crash of the run."""
+    def note(self, result: dict[str, Any]) -> None:
+        """Save the JSON data of a finished item at once, so that it survives a crash of the run."""
         if self._folder is not None and self.failure is None:
-            append_result(self._folder, result_to_json(result))
+            append_result(self._folder, result)
 
     def build(self, exit_code: int, problems: Sequence[str] = ()) -> RunReport:
         """Put the results beside the plan."""

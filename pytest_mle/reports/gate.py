@@ -99,7 +99,10 @@ def base_practice_counts(spec: SpecReport) -> dict[str, dict[Verdict, int]]:
     order += [
         practice for practice in dict.fromkeys(item.base_practice for item in spec.items) if practice not in known
     ]
-    return {practice: count_verdicts(items_of(spec, practice)) for practice in order}
+    items: dict[str, list[ItemResult]] = {practice: [] for practice in order}
+    for item in spec.items:
+        items[item.base_practice].append(item)
+    return {practice: count_verdicts(of_practice) for practice, of_practice in items.items()}
 
 
 def items_of(spec: SpecReport, base_practice: str) -> tuple[ItemResult, ...]:

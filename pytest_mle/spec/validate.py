@@ -86,20 +86,25 @@ def parameter_problems(
 
 # Values
 
-_ADAPTERS: dict[tuple[int, str], Any] = {}
-_VERDICTS: dict[tuple[int, str, str], str | None] = {}
+_ADAPTERS: dict[tuple[int, str, str], Any] = {}
+_VERDICTS: dict[tuple[tuple[int, str, str], str], str | None] = {}
 _KEPT: dict[int, Any] = {}
 
 
-def _identity(function: Any) -> int:
-    """Return a key for a function, which need not be hashable; it is kept, so that no other gets the same."""
-    _KEPT.setdefault(id(function), function)
-    return id(function)
+def _identity(declaration: CheckDeclaration, parameter: ParameterDeclaration) -> tuple[int, str, str]:
+    """Return a key for the type of a parameter: the code, because a fixture makes its check anew for every item.
+
+    A decorator's wrappers share their code, so the annotation belongs to the key. What need not be hashable is kept, so
+    that nothing else gets its id.
+    """
+    made_once = getattr(declaration.function, "__code__", declaration.function)
+    _KEPT.setdefault(id(made_once), made_once)
+    return id(made_once), parameter.name, parameter.annotation
 
 
 def _value_problem(declaration: CheckDeclaration, parameter: ParameterDeclaration, value: Any) -> str | None:
     written = json.dumps(value)
-    key = (_identity(declaration.function), parameter.name, written)
+    key = (_identity(declaration, parameter), written)
     if key not in _VERDICTS:
         _VERDICTS[key] = _judge_value(declaration, parameter, value, written)
     return _VERDICTS[key]
@@ -124,7 +129,7 @@ def _judge_value(
 
 
 def _adapter(declaration: CheckDeclaration, parameter: ParameterDeclaration) -> Any:
-    key = (_identity(declaration.function), parameter.name)
+    key = _identity(declaration, parameter)
     if key not in _ADAPTERS:
         _ADAPTERS[key] = _make_adapter(declaration, parameter)
     return _ADAPTERS[key]
