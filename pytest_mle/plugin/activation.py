@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ def activate(config: pytest.Config, args: list[str]) -> None:
     """
     from pytest_mle.plugin.checklist import Checklist
 
+    _forget_earlier_run(config)
     namespace = config.known_args_namespace
     folder = config.invocation_params.dir
     specs = spec_paths(namespace.mle_spec, folder)
@@ -37,6 +39,21 @@ def activate(config: pytest.Config, args: list[str]) -> None:
 def spec_paths(named: Sequence[str], folder: Path) -> list[Path]:
     """Return the absolute paths of the specs, sorted, each once (xdist workers see each option twice)."""
     return sorted({Path(os.path.normpath(folder / os.path.expanduser(one))) for one in named})  # noqa: PTH111
+
+
+def _forget_earlier_run(config: pytest.Config) -> None:
+    """Clear the reports before anything can end this run: a green one of yesterday must not outlive a broken spec.
+
+    A conftest.py that cannot be imported and an unknown option end pytest before its plugins are configured.
+    """
+    from pytest_mle.errors import MleError
+    from pytest_mle.plugin.settings import report_folder
+    from pytest_mle.reports.files import clear_reports
+
+    folder = report_folder(config.known_args_namespace, config.invocation_params.dir)
+    if folder is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+        with suppress(MleError):  # told when the folder is prepared
+            clear_reports(folder)
 
 
 def _refuse_moved_rootdir(config: pytest.Config, specs: Sequence[Path]) -> None:

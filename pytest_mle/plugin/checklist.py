@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import signal
 import tempfile
@@ -20,30 +22,32 @@ from pytest_mle.engine.bind import Binding, Surroundings
 from pytest_mle.engine.prediction_cache import PredictionCache
 from pytest_mle.engine.run import failed_result, run_item, verdict_before_running
 from pytest_mle.engine.store import InputStore, Readers
-from pytest_mle.errors import MleError, SpecError
+from pytest_mle.errors import CollectedSpecError, MleError, SpecError, closest
 from pytest_mle.plugin import fixtures
 from pytest_mle.plugin.check_fixtures import fixture_module
 from pytest_mle.plugin.exclusive import turn
-from pytest_mle.plugin.execution import AROUND, RESULT, announce, result_of
+from pytest_mle.plugin.execution import AROUND, RESULT, announce, explanation, is_exclusive, result_of
 from pytest_mle.plugin.nodes import PLANNED, SPEC, SpecFile, all_markers, needs_check
 from pytest_mle.plugin.progress import TerminalProgress
-from pytest_mle.plugin.result_book import ResultBook, under_node_name
+from pytest_mle.plugin.result_book import Node, ResultBook, under_node_name
 from pytest_mle.plugin.run_reports import RunReports
 from pytest_mle.plugin.settings import Settings, read_settings
 from pytest_mle.records.clock import SystemClock
 from pytest_mle.records.result import ItemResult, result_to_json
 from pytest_mle.records.verdict import Verdict
+from pytest_mle.reports.files import prepare_folder
 from pytest_mle.spec.load import load_spec
 from pytest_mle.spec.planned import is_check_of_checklist, planned_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from types import FrameType
 
     from pytest_mle.records.check import CheckDeclaration
     from pytest_mle.spec.model import PlannedItem, Spec
 
 T = TypeVar("T")
+ALONE = pytest.StashKey["Callable[[], object]"]()
 JUDGED_LATER = "judged by the controller after all results"
 
 
@@ -54,6 +58,10 @@ class Checklist:
         self._paths = tuple(paths)
         self._begin = time.monotonic()
         self._started = datetime.now(UTC)
+        self._cleanup = contextlib.ExitStack()
+        self._collected: set[Path] = set()
+        self._lock: Path | None = None
+        self._usage_problem: str | None = None
 
     # Start of the run
 
@@ -65,7 +73,10 @@ class Checklist:
             name: check for checks in config.hook.pytest_mle_checks() for name, check in checks.items()
         }
         self.is_worker = hasattr(config, "workerinput")
-        self.specs = {path: self._load(path) for path in self._paths}
+        folder = self.settings.report_folder
+        if not self.is_worker and folder is not None:
+            self._usage(lambda: prepare_folder(folder))
+        self.specs = self._usage(self._load_all)
         self.book = ResultBook(self.specs.values())
         self.reports = RunReports(self.settings, self.book, config.rootpath, self._started)
         for spec in self.specs.values():
@@ -75,20 +86,31 @@ class Checklist:
         known = sorted({*BUILT_IN, *self._third_party})
         config.pluginmanager.register(fixture_module(known, named, self.find_check), "mle-checks")
         config.pluginmanager.register(fixtures, "mle-fixtures")
-        if not self.is_worker and self.settings.is_run:
-            self._usage(self.reports.prepare)
+        # While a check runs, pytest captures what is written to standard error.
+        self._stderr = os.dup(2)
+        self._cleanup.callback(os.close, self._stderr)
         self._end_cleanly_on_sigterm()
 
-    def _load(self, path: Path) -> Spec:
-        return self._usage(
-            lambda: load_spec(
-                path,
-                overrides=self.settings.overrides,
-                environment=os.environ,
-                find_check=self.find_check,
-                known_checks=[*BUILT_IN, *self._third_party],
-            )
-        )
+    def pytest_unconfigure(self) -> None:
+        """Give back what the run has taken of its process."""
+        self._cleanup.close()
+
+    def _load_all(self) -> dict[Path, Spec]:
+        specs, errors = {}, []
+        for path in self._paths:
+            try:
+                specs[path] = load_spec(
+                    path,
+                    overrides=self.settings.overrides,
+                    environment=os.environ,
+                    find_check=self.find_check,
+                    known_checks=[*BUILT_IN, *self._third_party],
+                )
+            except SpecError as error:
+                errors.append(error)
+        if errors:
+            raise CollectedSpecError(errors)
+        return specs
 
     @staticmethod
     def _usage(action: Callable[[], T]) -> T:
@@ -110,7 +132,7 @@ class Checklist:
             def stop(_signal: int, _frame: FrameType | None) -> None:
                 raise KeyboardInterrupt("SIGTERM")
 
-            signal.signal(signal.SIGTERM, stop)
+            self._cleanup.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, stop))
 
     def pytest_sessionstart(self) -> None:
         """Open what all items share."""
@@ -146,6 +168,7 @@ class Checklist:
         spec = self.specs.get(file_path)
         if spec is None:
             return None
+        self._collected.add(file_path)
         outside = self.config.rootpath not in file_path.parents
         # pytest gives files outside the rootdir an empty node id.
         keywords: dict[str, Any] = {"nodeid": file_path.as_posix()} if outside else {}
@@ -157,8 +180,27 @@ class Checklist:
         for item in items:
             if PLANNED in item.stash:
                 item.stash[AROUND] = self.around[Path(item.stash[SPEC].path)]
-        self._refuse_unknown_checks(items)
+        problems = [*self._never_collected(), *self._unknown_checks(items)]
+        if problems and self.is_worker:
+            # The controller, which collects nothing itself, ends the run.
+            self.config.workeroutput["mle_problems"] = problems  # type: ignore[attr-defined]
+            items.clear()
+        elif problems:
+            self._refuse(problems)
         items.sort(key=self._turn_of)
+
+    def _refuse(self, problems: Sequence[str]) -> None:
+        self._usage_problem = "\n".join(problems)
+        raise pytest.UsageError(self._usage_problem)
+
+    def _never_collected(self) -> Iterator[str]:
+        """Yield the specs that pytest was told to ignore: named and not run would be a hole in the checklist."""
+        for path in self._paths:
+            if path not in self._collected:
+                yield (
+                    f"{path}: named by --mle-spec, but pytest ignores it (--ignore, norecursedirs, collect_ignore). "
+                    "Take it out of one of them."
+                )
 
     def _turn_of(self, item: pytest.Item) -> int:
         planned = item.stash.get(PLANNED, None)
@@ -170,8 +212,8 @@ class Checklist:
         check = self.find_check(planned.check) if planned.check and needs_check(planned) else None
         return check is not None and check.is_exclusive
 
-    def _refuse_unknown_checks(self, items: Sequence[pytest.Item]) -> None:
-        """Stop if an item names a check that is neither built in nor a fixture of the project."""
+    def _unknown_checks(self, items: Sequence[pytest.Item]) -> Iterator[str]:
+        """Yield the checks that are neither built in nor a fixture of the project."""
         problems: dict[str, str] = {}
         for item in items:
             planned = item.stash.get(PLANNED, None)
@@ -180,28 +222,43 @@ class Checklist:
             known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", None)
             if known is not None and planned.check not in known and not is_check_of_checklist(planned):
                 problems.setdefault(str(planned.location), str(planned.check))
-        if problems and not self.is_worker:
-            from pytest_mle.errors import closest
-
-            raise pytest.UsageError(
-                "\n".join(
-                    f"{place}: check {name!r} is neither built in nor a fixture of this project. "
-                    f"{closest(name, [*BUILT_IN, *self._third_party])}"
-                    for place, name in problems.items()
-                )
-            )
+        for place, name in problems.items():
+            hint = closest(name, [*BUILT_IN, *self._third_party])
+            yield f"{place}: check {name!r} is neither built in nor a fixture of this project. {hint}"
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note what is about to run."""
         if not self._is_distributed():
-            self.book.select(
-                (str(i.stash[SPEC].path), i.stash[PLANNED].name) for i in session.items if PLANNED in i.stash
-            )
+            self.book.select(_node(item) for item in session.items if PLANNED in item.stash)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
         """Note what the workers are about to run."""
-        self.book.select(self.reports.names_of(ids))
+        self.book.select(self.reports.nodes_of(ids))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Give the workers of xdist the lock by which checks of time and memory run alone."""
+        if self._lock is None:
+            folder = tempfile.TemporaryDirectory(prefix="pytest-mle-", ignore_cleanup_errors=True)
+            self._lock = Path(self._cleanup.enter_context(folder)) / "exclusive.lock"
+        node.workerinput["mle_lock"] = str(self._lock)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker found wrong after its collection."""
+        problems = getattr(node, "workeroutput", {}).get("mle_problems")
+        if problems:
+            self._usage_problem = "\n".join(problems)
+            self.book.select_all()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self) -> Generator[None, Any, Any]:
+        """End the run with exit code 4 where workers found the spec to be wrong."""
+        outcome = yield
+        if self._usage_problem is not None:
+            self._refuse([self._usage_problem])
+        return outcome
 
     def _is_distributed(self) -> bool:
         return (
@@ -215,11 +272,10 @@ class Checklist:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Let checks of time and memory run alone, also among xdist workers."""
-        lock = None
-        if self.is_worker:
-            lock = Path(tempfile.gettempdir()) / f"pytest-mle-{self.config.workerinput['testrunuid']}.lock"  # type: ignore[attr-defined]
+        lock = Path(self.config.workerinput["mle_lock"]) if self.is_worker else None  # type: ignore[attr-defined]
         planned = item.stash.get(PLANNED, None)
-        with turn(lock, is_exclusive=planned is not None and self._is_exclusive(planned)):
+        with turn(lock, is_exclusive=planned is not None and self._is_exclusive(planned)) as alone:
+            item.stash[ALONE] = alone
             if planned is not None:
                 self.progress.start(planned.name)
             try:
@@ -239,17 +295,21 @@ class Checklist:
                 )
                 pytest.skip("not selected, because items that it judges were not")
         built_in = self.find_check(str(planned.check)) if planned.check else None
-        result = result_of(planned, request, provided.get(str(planned.check)), built_in, self._save_hang)
+        measure = provided.get(str(planned.check))
+        if is_exclusive(measure):
+            request.node.stash[ALONE]()
+        on_hang = functools.partial(self._save_hang, request.node)
+        result = result_of(planned, request, measure, built_in, on_hang, self._stderr)
         result = under_node_name(result, request.node.name)
         request.node.stash[RESULT] = result
         announce(result)
 
-    def _save_hang(self, result: ItemResult) -> None:
+    def _save_hang(self, item: pytest.Item, result: ItemResult) -> None:
         """Save what is known before a process with a hanging check is ended."""
         if not self.is_worker:
-            spec = next(spec for spec in self.specs.values() if any(i.name == result.name for i in spec.items))
-            self.book.put(spec, result)
-            self.reports.write(exit_code=1, problems=(result.reasons[0],))
+            result = under_node_name(result, item.name)
+            self.book.put(item.stash[SPEC], result, item.nodeid, item.stash[PLANNED].name)
+            self.reports.write(exit_code=1, problems=(f"{result.name}: {result.reasons[0]}",))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -268,8 +328,10 @@ class Checklist:
                 "verdict": result.verdict.value,
                 "result": result_to_json(result),
             }
-            if call.when != "call" and report.failed:
-                report.longrepr = "\n".join((f"{result.verdict}: {result.title}", *result.reasons))
+            if call.excinfo is not None and result.verdict.is_red:
+                # A skip or an exit inside a check is not what pytest takes it for, and a traceback shows our code.
+                report.outcome = "failed"
+                report.longrepr = explanation(result)
         return report
 
     def _result_of_phase(
@@ -294,10 +356,7 @@ class Checklist:
             if getattr(error, "argname", None) == planned.check and is_check_of_checklist(planned):
                 owed = f"the check {planned.check} does not exist yet; a fixture of that name would serve"
                 return replace(base, verdict=Verdict.PENDING, reasons=(owed,))
-            return failed_result(
-                base,
-                MleError(str(getattr(error, "msg", None) or f"fixture {getattr(error, 'argname', '?')!r} not found")),
-            )
+            return failed_result(base, MleError(_missing_fixture(error)))
         if call.when == "teardown" and known is not None:
             reason = f"{type(error).__name__} after the measurement: {error}"
             return replace(known, verdict=Verdict.ERROR, reasons=(reason, *known.reasons))
@@ -311,7 +370,8 @@ class Checklist:
             self.book.add(report.mle)
             self.reports.note(report.mle["result"])
         elif report.failed and report.when not in ("setup", "call", "teardown"):
-            self.book.crashed(report.nodeid, f"the process that ran it died: {report.longrepr}")
+            for node in self.reports.nodes_of([report.nodeid]):
+                self.book.crashed(node, f"the process that ran it died: {report.longrepr}")
 
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
         """Show verdicts instead of pytest's words."""
@@ -328,8 +388,7 @@ class Checklist:
         if self.is_worker or not self.settings.is_run:
             return
         self.judge_derived()
-        interrupted = int(exitstatus) == int(pytest.ExitCode.INTERRUPTED)
-        problems = ("the run was interrupted",) if interrupted else ()
+        problems = self._problems(int(exitstatus))
         report = self.reports.build(int(exitstatus), problems)
         if not report.gate.is_green and int(exitstatus) in (
             int(pytest.ExitCode.OK),
@@ -342,6 +401,14 @@ class Checklist:
             self.reports.failure = str(error)
             if int(session.exitstatus) == int(pytest.ExitCode.OK):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _problems(self, exit_code: int) -> tuple[str, ...]:
+        if self._usage_problem is not None:
+            return (self._usage_problem,)
+        known = {0, 1, int(pytest.ExitCode.NO_TESTS_COLLECTED)}
+        if exit_code in known:
+            return ()
+        return (ENDED.get(exit_code, f"the run was ended with exit code {exit_code}"),)
 
     def judge_derived(self) -> None:
         """Judge the derived items that no process could judge while workers were running."""
@@ -367,11 +434,30 @@ class Checklist:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print what a person needs to know."""
-        if self.is_worker or not self.settings.is_run:
+        if self.is_worker or not self.settings.is_run or self._usage_problem is not None:
             return
         for text, colour in self.reports.summary(terminalreporter._tw.fullwidth):  # noqa: SLF001  no public width
             terminalreporter.write_line(text, **({colour: True} if colour else {}))
 
+
+def _missing_fixture(error: BaseException) -> str:
+    missing = str(getattr(error, "msg", None) or f"fixture {getattr(error, 'argname', '?')!r} not found")
+    # Not public, so that another pytest may have none; the message then says less.
+    by = [one.func for one in getattr(error, "fixturestack", ()) if hasattr(getattr(one, "func", None), "__code__")]
+    if not by:
+        return missing
+    return f"{missing}: {by[-1].__name__} asks for it ({by[-1].__code__.co_filename}:{by[-1].__code__.co_firstlineno})"
+
+
+def _node(item: pytest.Item) -> Node:
+    return Node(str(item.stash[SPEC].path), item.stash[PLANNED].name, item.nodeid, item.name)
+
+
+ENDED = {
+    int(pytest.ExitCode.INTERRUPTED): "the run was interrupted",
+    int(pytest.ExitCode.INTERNAL_ERROR): "the run ended with an internal error of pytest or of one of its plugins",
+    int(pytest.ExitCode.USAGE_ERROR): "the run could not be started as it was asked for",
+}
 
 SHOWN = {
     Verdict.PASS: ("passed", ".", "green"),

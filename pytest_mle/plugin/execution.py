@@ -15,6 +15,7 @@ from pytest_mle.engine.run import failed_result, run_item, verdict_before_runnin
 from pytest_mle.errors import CheckError, MleError
 from pytest_mle.plugin.nodes import PLANNED
 from pytest_mle.plugin.timeout import time_limit
+from pytest_mle.records.result import plain_json
 from pytest_mle.records.verdict import Verdict
 from pytest_mle.spec.planned import planned_result
 
@@ -58,6 +59,7 @@ def result_of(
     provided: Any,
     built_in: CheckDeclaration | None,
     on_hang: Callable[[ItemResult], None],
+    stderr: int,
 ) -> ItemResult:
     """Run an item, with ``provided`` being what its check fixture returned."""
     around: Surroundings = request.node.stash[AROUND]
@@ -68,7 +70,9 @@ def result_of(
     try:
         check = _declared(provided, planned, built_in)
         with time_limit(
-            planned.timeout_s, lambda reason: on_hang(planned_result(planned, around.spec, Verdict.ERROR, reason))
+            planned.timeout_s,
+            lambda reason: on_hang(planned_result(planned, around.spec, Verdict.ERROR, reason)),
+            stderr,
         ):
             return run_item(planned, check, binding_of(request.node), fixtures)
     except MleError as error:
@@ -109,12 +113,21 @@ def _takes_any(function: Callable[..., Any]) -> bool:
     return any(one.kind is one.VAR_KEYWORD for one in inspect.signature(function).parameters.values())
 
 
-def announce(result: ItemResult) -> None:
-    """End the pytest function the way its verdict demands."""
+def is_exclusive(provided: Any) -> bool:
+    """Say whether the check that a fixture returned must run alone."""
+    return bool(getattr(getattr(provided, "__mle_check__", None), "is_exclusive", False))
+
+
+def explanation(result: ItemResult) -> str:
+    """Return the verdict and its reasons as text that survives every process boundary."""
     advisory = {one.reason for one in result.criteria if one.is_advisory}
     reasons = (f"{reason} (advisory)" if reason in advisory else reason for reason in result.reasons)
-    text = "\n".join((f"{result.verdict}: {result.title}", *reasons))
+    return str(plain_json("\n".join((f"{result.verdict}: {result.title}", *reasons))))
+
+
+def announce(result: ItemResult) -> None:
+    """End the pytest function the way its verdict demands."""
     if result.verdict.is_red:
-        pytest.fail(text, pytrace=False)
+        pytest.fail(explanation(result), pytrace=False)
     if not result.verdict.is_shown:
         pytest.skip("; ".join(result.reasons))

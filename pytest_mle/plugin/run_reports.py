@@ -6,11 +6,14 @@ import os
 import platform
 import socket
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from pytest_mle.reports.files import append_result, prepare_folder, write_reports
+from pytest_mle.errors import MleError
+from pytest_mle.plugin.result_book import Node
+from pytest_mle.reports.files import append_result, write_reports
 from pytest_mle.reports.run_report import RunReport, spec_report
 from pytest_mle.reports.terminal import summary_lines
 
@@ -47,18 +50,14 @@ class RunReports:
         self._report: RunReport | None = None
         self.failure: str | None = None
 
-    def prepare(self) -> None:
-        """Make the report folder and clear what an earlier run left there, before anything is measured.
+    def note(self, result: dict[str, Any]) -> None:
+        """Save the JSON data of a finished item at once, so that it survives a crash of the run.
 
-        Raises :class:`~pytest_mle.errors.MleError` if the folder cannot be written.
+        Where that fails the run goes on: writing the reports at its end decides.
         """
         if self._folder is not None:
-            prepare_folder(self._folder)
-
-    def note(self, result: dict[str, Any]) -> None:
-        """Save the JSON data of a finished item at once, so that it survives a crash of the run."""
-        if self._folder is not None and self.failure is None:
-            append_result(self._folder, result)
+            with suppress(MleError):
+                append_result(self._folder, result)
 
     def build(self, exit_code: int, problems: Sequence[str] = ()) -> RunReport:
         """Put the results beside the plan."""
@@ -97,17 +96,21 @@ class RunReports:
         if self.failure is not None:
             yield f"NO REPORTS: {self.failure}", "red"
 
-    def names_of(self, node_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Yield (spec path, planned name) for node ids that came from workers."""
+    def nodes_of(self, node_ids: Sequence[str]) -> Iterator[Node]:
+        """Yield what is known of node ids that came from workers; other tests' are left out."""
         planned = {
             f"{self._node_id(spec)}::{item.process}::{item.base_practice}::{item.name}": (str(spec.path), item.name)
             for spec in self._book.specs
             for item in spec.items
         }
         for node_id in node_ids:
-            found = planned.get(node_id) or planned.get(node_id.rpartition("[")[0])
-            if found is not None:
-                yield found
+            # Slices have names in brackets too, and the id of a fixture's parameter may hold anything.
+            ends = [place for place, letter in enumerate(node_id) if letter in "[@"]
+            parts = (node_id[:end] for end in (len(node_id), *reversed(ends)))
+            known = next((part for part in parts if part in planned), None)
+            if known is not None:
+                path, name = planned[known]
+                yield Node(path, name, node_id, name + node_id[len(known) :])
 
     def _node_id(self, spec: Spec) -> str:
         inside = self._rootpath in spec.path.parents

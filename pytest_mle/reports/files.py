@@ -34,11 +34,22 @@ def prepare_folder(folder: Path) -> None:
     """
     with _told(folder):
         (folder / JUNIT).mkdir(parents=True, exist_ok=True)
+    clear_reports(folder)
+    write_atomically(folder / PARTIAL, b"")
+
+
+def clear_reports(folder: Path) -> None:
+    """Take the reports of an earlier run out of a folder, if there is one.
+
+    Raises
+    ------
+    MleError
+        If one of them cannot be removed.
+    """
     for name in (RESULTS, PARTIAL):
-        with _told(folder / name):
+        with _told(folder / name), suppress(NotADirectoryError):
             (folder / name).unlink(missing_ok=True)
     _remove_junit_files(folder / JUNIT, keep=frozenset())
-    write_atomically(folder / PARTIAL, b"")
 
 
 def append_result(folder: Path, result: Mapping[str, Any]) -> None:
