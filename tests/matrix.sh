@@ -26,7 +26,7 @@ for version in 3.11 3.12 3.13; do
     for pytest in 7.4.4 9.2.0; do
         echo "== Python $version, pytest $pytest"
         "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "pytest==$pytest"
-        "$environment/bin/pytest" -q -m "not torch and not slow" tests/plugin tests/spec tests/engine tests/reports tests/cli \
-            tests/records tests/inputs tests/checks
+        "$environment/bin/pytest" -q -n 2 --dist loadfile -m "not torch and not slow" tests/plugin tests/spec tests/engine \
+            tests/reports tests/cli tests/governance tests/records tests/inputs tests/checks
     done
 done

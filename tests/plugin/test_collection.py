@@ -124,7 +124,7 @@ def test_spec_outside_the_current_folder(project, tmp_path_factory):
 def test_spec_outside_with_a_separate_word_is_explained(project, tmp_path_factory):
     """pytest would move its rootdir there, so the message asks for '='."""
     path = project.spec(item("A-01"), name=str(tmp_path_factory.mktemp("elsewhere") / "spec.yaml"))
-    result = project.run("--mle-spec", str(path), spec=None)
+    result = project.run("--mle-spec", str(path), spec=None, process=True)
     assert result.ret == 4
     result.stderr.fnmatch_lines(["*write --mle-spec=*"])
 
