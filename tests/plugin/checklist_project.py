@@ -112,6 +112,10 @@ class Project:
         self.pytester = pytester
         pytester.makeconftest(CONFTEST)
 
+    def conftest(self, text):
+        """Write a conftest.py."""
+        (self.pytester.path / "conftest.py").write_text(text, encoding="utf-8")
+
     def spec(self, *items, name="spec.yaml", header=HEADER):
         """Write a spec of items (lines from :func:`item`) or of free text."""
         path = self.pytester.path / name
@@ -125,10 +129,13 @@ class Project:
         options = [] if spec is None else [f"--mle-spec={spec}"]
         return run(*options, *arguments)
 
+    def report(self, folder="mle-reports"):
+        """Return the report of the last run."""
+        return json.loads((self.pytester.path / folder / "results.json").read_text(encoding="utf-8"))
+
     def results(self, folder="mle-reports"):
         """Return the results of the last run by item name."""
-        data = json.loads((self.pytester.path / folder / "results.json").read_text(encoding="utf-8"))
-        return {one["name"]: one for spec in data["specs"] for one in spec["items"]}
+        return {one["name"]: one for spec in self.report(folder)["specs"] for one in spec["items"]}
 
     def verdicts(self, folder="mle-reports"):
         """Return the verdicts of the last run by item name."""
