@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mle.checks.detection.cluster_intervals import ClusterCounts, clustered_share
+from pytest_mle.checks.cluster_intervals import ClusterCounts, share_over_effective_size
 from pytest_mle.errors import NotMeasurableError
 from pytest_mle.records.quantity import Proportion
 
@@ -72,42 +72,24 @@ def bootstrap_totals(per_cluster: Any, rng: np.random.Generator, resamples: int 
     return totals
 
 
-def rate_over_clusters(successes: ArrayLike, trials: ArrayLike, resampled_rates: Floats, noun: str) -> Quantity:
-    """Return a rate with the bounds that its clusters allow, for resamples that are there already.
-
-    Clopper-Pearson where every cluster has one trial; else as
-    :func:`pytest_mle.checks.detection.cluster_intervals.clustered_share`: percentile bootstrap from 20 clusters on, of
-    which 10 have a success and 10 a failure, and Clopper-Pearson over the effective size below that.
-    """
-    hits, counts = _checked(successes, trials)
-    if counts.max() <= 1:
-        return Proportion(round(hits.sum()), round(counts.sum()))
-    return clustered_share(ClusterCounts(hits, counts), resampled_rates, noun)
-
-
 def cluster_rate(
     successes_per_cluster: ArrayLike,
     trials_per_cluster: ArrayLike,
-    rng: np.random.Generator,
-    resamples: int = 2000,
     *,
-    noun: str = "clusters",
     intra_class_correlation: float | None = None,
 ) -> Quantity:
     """Return a rate over clustered units with honest bounds.
+
+    Clopper-Pearson where every cluster has one trial; else Clopper-Pearson over the effective sample size, as
+    :func:`pytest_mle.checks.cluster_intervals.share_over_effective_size` estimates it.
 
     Parameters
     ----------
     successes_per_cluster, trials_per_cluster
         Counts, ``(cluster,)``; clusters without trials do not count.
-    rng
-        For the bootstrap; the same generator gives the same bounds.
-    noun
-        What the clusters are, for the report.
     intra_class_correlation
-        If it is known (from an earlier study), Clopper-Pearson over :func:`effective_sample_size` serves instead of an
-        estimate from these data; ``m`` is then the mean size of the cluster that a unit is in, as Kish has it for
-        clusters of unequal size.
+        If it is known (from an earlier study), :func:`effective_sample_size` serves instead of an estimate from these
+        data; ``m`` is then the mean size of the cluster that a unit is in, as Kish has it for clusters of unequal size.
 
     Raises
     ------
@@ -120,11 +102,7 @@ def cluster_rate(
     if intra_class_correlation is not None:
         size = effective_sample_size(counts.sum(), (counts**2).sum() / counts.sum(), intra_class_correlation)
         return Proportion(round(hits.sum()), round(counts.sum()), effective_trials=size)
-    rates: Floats = np.empty(0)
-    if len(counts) > 1 and counts.max() > 1:
-        totals = bootstrap_totals(np.column_stack((hits, counts)), rng, resamples)
-        rates = totals[:, 0] / totals[:, 1]
-    return rate_over_clusters(hits, counts, rates, noun)
+    return share_over_effective_size(ClusterCounts(hits, counts))
 
 
 def _checked(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mle.checks.detection.cluster_intervals import FEW_CLUSTERS, MINIMUM_CLUSTERS
-from pytest_mle.checks.intervals import rate_over_clusters
+from pytest_mle.checks.cluster_intervals import FEW_CLUSTERS, MINIMUM_CLUSTERS
+from pytest_mle.checks.intervals import cluster_rate
 from pytest_mle.records.quantity import Bounded, PointEstimate, Resampled, clopper_pearson
 
 if TYPE_CHECKING:
@@ -35,11 +35,10 @@ class ClassCounts:
         return np.flatnonzero(self.truths.sum(axis=0))
 
 
-def class_recalls(counts: ClassCounts, resampled: Floats) -> dict[int, Quantity]:
-    """Return the recall of each class that has samples; ``resampled`` is ``(resample, class)``."""
+def class_recalls(counts: ClassCounts) -> dict[int, Quantity]:
+    """Return the recall of each class that has samples."""
     return {
-        one: rate_over_clusters(_column(counts.hits, one), _column(counts.truths, one), resampled[:, one], counts.noun)
-        for one in counts.present.tolist()
+        one: cluster_rate(_column(counts.hits, one), _column(counts.truths, one)) for one in counts.present.tolist()
     }
 
 

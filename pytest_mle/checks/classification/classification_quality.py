@@ -18,13 +18,12 @@ from pytest_mle.checks.classification.metrics import (
     counts_per_cluster,
     macro_f1,
     macro_precision,
-    recalls,
     top_k_hits,
 )
 from pytest_mle.checks.declaration import check
 from pytest_mle.checks.detection.detection_findings import path_for_reports
 from pytest_mle.checks.detection.ground_truth import image_clusters
-from pytest_mle.checks.intervals import bootstrap_totals, rate_over_clusters
+from pytest_mle.checks.intervals import bootstrap_totals, cluster_rate
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.inputs.predictions import ClassificationPredictions
 from pytest_mle.records.figure import Figure, Series
@@ -69,10 +68,10 @@ def classification_quality(
 ) -> Measurement:
     """Measure accuracy, per-class recall, precision and F1 of a classifier.
 
-    Bounds respect that frames of one sequence are alike: Clopper-Pearson where every image is independent, else
-    bootstrap over sequences, or Clopper-Pearson over the effective sample size where sequences or errors are few. All
-    quantities lie in 0..1 and are better when higher. Averages are over the classes that occur, as scikit-learn's;
-    classes without samples are named in the findings.
+    Bounds respect that frames of one sequence are alike: rates have Clopper-Pearson bounds over the effective number
+    of images, averages over classes a percentile bootstrap over sequences. All quantities lie in 0..1 and are better
+    when higher. Averages are over the classes that occur, as scikit-learn's; classes without samples are named in the
+    findings.
 
     Parameters
     ----------
@@ -103,15 +102,15 @@ def classification_quality(
     truths = counts_per_cluster(labels, groups.of_image, shape)
     taken = counts_per_cluster(predicted, groups.of_image, shape)
     right, near, samples = (groups.sums(each.astype(np.float64)) for each in (is_hit, is_near, np.ones(len(labels))))
-    totals = bootstrap_totals(hstack((hits, truths, taken, np.column_stack((right, near, samples)))), rng, RESAMPLES)
-    resampled = np.split(totals[:, : 3 * class_count], 3, axis=1)
+    totals = bootstrap_totals(hstack((hits, truths, taken)), rng, RESAMPLES)
+    resampled = np.split(totals, 3, axis=1)
     whole = [table.sum(axis=0) for table in (hits, truths, taken)]
     counts = ClassCounts(hits, truths, groups.noun)
-    per_class = class_recalls(counts, recalls(resampled[0], resampled[1]))
+    per_class = class_recalls(counts)
     names = _class_names(predictions, class_count)
     return Measurement(
         quantities={
-            "accuracy": rate_over_clusters(right, samples, totals[:, -3] / totals[:, -1], groups.noun),
+            "accuracy": cluster_rate(right, samples),
             "balanced_accuracy": average_over_classes(
                 float(balanced_accuracy(*whole[:2])), balanced_accuracy(*resampled[:2]), counts
             ),
@@ -120,7 +119,7 @@ def classification_quality(
                 float(macro_precision(*whole)), macro_precision(*resampled), counts
             ),
             "macro_f1": average_over_classes(float(macro_f1(*whole)), macro_f1(*resampled), counts),
-            "top_k_accuracy": rate_over_clusters(near, samples, totals[:, -2] / totals[:, -1], groups.noun),
+            "top_k_accuracy": cluster_rate(near, samples),
         },
         findings=(
             Findings.collect("misclassified", _errors(predictions, labels, predicted, names)),

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_mle.checks.declaration import check
-from pytest_mle.checks.deployment.paired_outcomes import METRICS, outcomes_of
-from pytest_mle.checks.detection.cluster_intervals import (
+from pytest_mle.checks.cluster_intervals import (
     ClusterCounts,
     ClusteredScore,
     clustered_score,
     share_over_effective_size,
 )
+from pytest_mle.checks.declaration import check
+from pytest_mle.checks.deployment.paired_outcomes import METRICS, outcomes_of
 from pytest_mle.checks.detection.detection_findings import path_for_reports
 from pytest_mle.checks.detection.detection_metrics import Protocol
 from pytest_mle.checks.detection.ground_truth import Clusters, image_clusters

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_mle.checks.declaration import check
-from pytest_mle.checks.detection.average_precision import average_precision
-from pytest_mle.checks.detection.cluster_intervals import (
+from pytest_mle.checks.cluster_intervals import (
     ClusterCounts,
     ClusteredScore,
     clustered_score,
     rate_over_effective_size,
     share_over_effective_size,
 )
+from pytest_mle.checks.declaration import check
+from pytest_mle.checks.detection.average_precision import average_precision
 from pytest_mle.checks.detection.detection_figures import detection_figures
 from pytest_mle.checks.detection.detection_findings import detection_findings
 from pytest_mle.checks.detection.detection_metrics import (

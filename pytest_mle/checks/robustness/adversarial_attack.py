@@ -91,7 +91,7 @@ def adversarial_attack(
     images = labelled_images(model, dataset)
     outcome = attacked(images, chosen, epsilon=bound, rng=rng, indices=images.everything, progress=progress)
     return Measurement(
-        quantities=quantities(images, outcome, rng, "adversarial_accuracy"),
+        quantities=quantities(images, outcome, "adversarial_accuracy"),
         findings=fooled_images(images, outcome),
         validity=validity(images, outcome),
         settings={"attack": f"torchattacks {attack}", "parameters": used, "epsilon": bound, "input_range": [0, 1]},

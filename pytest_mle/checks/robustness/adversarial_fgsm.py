@@ -78,7 +78,7 @@ def adversarial_fgsm(
     )
     large = attacked_with_large_epsilon(images, rng)
     return Measurement(
-        quantities=quantities(images, outcome, rng, "fgsm_accuracy"),
+        quantities=quantities(images, outcome, "fgsm_accuracy"),
         findings=fooled_images(images, outcome),
         validity=(*validity(images, outcome), falls_to_chance(images, large)),
         settings={"attack": "FGSM", "norm": "linf", "epsilon": epsilon, "input_range": [0, 1]},

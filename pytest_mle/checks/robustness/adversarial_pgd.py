@@ -98,7 +98,7 @@ def adversarial_pgd(
     comparison = _not_weaker(weak.correct_adversarial, outcome.correct_adversarial[images.sample])
     return Measurement(
         quantities={
-            **quantities(images, outcome, rng, "pgd_accuracy"),
+            **quantities(images, outcome, "pgd_accuracy"),
             "fgsm_pgd_accuracy_difference": comparison[0],
             "accuracy_at_large_epsilon": float(large.correct_adversarial.mean()),
         },

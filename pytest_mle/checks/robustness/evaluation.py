@@ -155,24 +155,22 @@ def attacked_with_large_epsilon(images: LabelledImages, rng: np.random.Generator
     return attacked(images, unbounded, epsilon=LARGE_EPSILON, rng=rng, indices=images.sample)
 
 
-def accuracy(correct: NDArray[np.bool_], dataset: Dataset, rng: np.random.Generator) -> Quantity:
+def accuracy(correct: NDArray[np.bool_], dataset: Dataset) -> Quantity:
     """Return the share of correct images, with bounds over the sequences that they come from."""
     _, cluster = np.unique(dataset.sequence_ids(), return_inverse=True)
-    return cluster_rate(np.bincount(cluster, weights=correct), np.bincount(cluster), rng, noun="sequences")
+    return cluster_rate(np.bincount(cluster, weights=correct), np.bincount(cluster))
 
 
-def quantities(
-    images: LabelledImages, outcome: AttackOutcome, rng: np.random.Generator, name: str
-) -> dict[str, Quantity | float]:
+def quantities(images: LabelledImages, outcome: AttackOutcome, name: str) -> dict[str, Quantity | float]:
     """Return :data:`QUANTITIES` and, under ``name``, the accuracy under attack.
 
     Where nothing was attacked there is no perturbation; a validity condition says so.
     """
     lost = outcome.correct_clean & ~outcome.correct_adversarial
     measured: dict[str, Quantity | float] = {
-        name: accuracy(outcome.correct_adversarial, images.dataset, rng),
-        "clean_accuracy": accuracy(outcome.correct_clean, images.dataset, rng),
-        "absolute_accuracy_drop": accuracy(lost, images.dataset, rng),
+        name: accuracy(outcome.correct_adversarial, images.dataset),
+        "clean_accuracy": accuracy(outcome.correct_clean, images.dataset),
+        "absolute_accuracy_drop": accuracy(lost, images.dataset),
         "inputs_out_of_range": outcome.inputs_out_of_range,
         "attacked_images": outcome.n,
     }

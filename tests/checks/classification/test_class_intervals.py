@@ -45,7 +45,7 @@ def test_the_upper_bound_of_the_lowest_rate_covers():
 def test_recall_of_each_class_that_occurs():
     """A class without samples has no recall, the others that of their own clusters."""
     hits, truths = [[1, 0, 0]] * 9 + [[0, 1, 0]], [[1, 1, 0]] * 10
-    found = class_recalls(_counts(hits, truths), np.zeros((5, 3)))
+    found = class_recalls(_counts(hits, truths))
     assert found == {0: Proportion(9, 10), 1: Proportion(1, 10)}
 
 

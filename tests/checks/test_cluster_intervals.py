@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import binom, poisson
 
-from pytest_mle.checks.detection.cluster_intervals import (
+from pytest_mle.checks.cluster_intervals import (
     ClusterCounts,
     ClusteredScore,
     clustered_score,
-    clustered_share,
     effective_size,
     exact_margin,
     poisson_rate_bounds,
     rate_over_effective_size,
     share_over_effective_size,
 )
-from pytest_mle.records.quantity import PointEstimate, Proportion, Resampled
+from pytest_mle.records.quantity import PointEstimate, Resampled
 
 
 def _counts(events, units):
@@ -95,16 +94,6 @@ def test_nothing_to_count_is_undefined():
     for found in (share_over_effective_size(_counts([0], [0])), rate_over_effective_size(_counts([0], [0]))):
         assert np.isnan(found.value)
         assert found.bounds(0.95) is None
-
-
-def test_a_share_is_bootstrapped_only_where_many_clusters_differ():
-    """Fewer than 20 clusters, or errors in fewer than 10, are left to the exact bound."""
-    resamples = np.linspace(0.4, 0.6, 1000)
-    assert isinstance(clustered_share(_counts([1, 0] * 10, [1] * 20), resamples, "x"), Resampled)
-    assert isinstance(clustered_share(_counts([1, 0] * 9, [1] * 18), resamples, "x"), Proportion)
-    assert isinstance(clustered_share(_counts([1] * 9 + [0] * 11, [1] * 20), resamples, "x"), Proportion)
-    mostly_undefined = np.where(np.arange(1000) % 50 == 0, np.nan, resamples)
-    assert isinstance(clustered_share(_counts([1, 0] * 10, [1] * 20), mostly_undefined, "x"), Proportion)
 
 
 def _score(value, resamples, *, errors, hits=None, clusters=50, **scale):

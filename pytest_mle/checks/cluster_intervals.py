@@ -87,31 +87,6 @@ def rate_over_effective_size(counts: ClusterCounts) -> Quantity:
     )
 
 
-def clustered_share(counts: ClusterCounts, resamples: Floats, noun: str) -> Quantity:
-    """Return a share of units by the percentile bootstrap where many clusters have an event and many have none.
-
-    Parameters
-    ----------
-    counts
-        Events among units; no cluster has more events than units.
-    resamples
-        The share in each bootstrap resample of the clusters, ``(resample,)``; NaN where it is undefined.
-    noun
-        What the clusters are, for the report.
-
-    Returns
-    -------
-    Quantity
-        The percentile bootstrap where there are at least 20 clusters, and at least 10 of them have an event and 10 have
-        none of it; else :func:`share_over_effective_size`.
-    """
-    few = min(counts.with_event, counts.with_other)
-    if counts.occupied >= MINIMUM_CLUSTERS and few >= FEW_CLUSTERS and is_mostly_defined(resamples):
-        share = float(counts.events.sum() / counts.units.sum())
-        return Resampled(share, resamples[np.isfinite(resamples)], counts.occupied, noun)
-    return share_over_effective_size(counts)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusteredScore:
     """A score that is no share of units (mAP, a difference of two scores), as all clusters and parts of them have it.
