@@ -163,7 +163,13 @@ def clopper_pearson(successes: float, trials: float, confidence: float) -> tuple
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampled:
-    """An estimate with percentile-bootstrap bounds (Efron 1979).
+    """An estimate with expanded percentile-bootstrap bounds (Efron 1979, Hesterberg 2015).
+
+    Resampling ``n`` clusters shows ``(n - 1) / n`` of the variance, and its quantiles are normal ones where Student's t
+    reaches farther; so the quantile is taken at :func:`expanded_confidence`. Where less than one resample is expected
+    beyond that quantile, there is no bound: take more resamples. Skewness is not corrected: for a mean of scores near 1
+    (beta distributed, 8 and 2) the lower bound at 95 % held in 93.9 % of simulated sets of 30 clusters, and in 92.2 %
+    with a heavier tail (3 and 0.5).
 
     Parameters
     ----------
@@ -191,22 +197,41 @@ class Resampled:
         """Name of the interval."""
         if self._is_degenerate:
             return "exact bound over clusters" if self.fallback is not None else "point value only"
-        return f"percentile bootstrap, {len(self.resamples)} resamples of {self.n} {self.unit_name}"
+        return f"expanded percentile bootstrap, {len(self.resamples)} resamples of {self.n} {self.unit_name}"
 
     @property
     def _is_degenerate(self) -> bool:
         return len(self.resamples) == 0 or float(self.resamples.min()) == float(self.resamples.max())
 
     def bounds(self, confidence: float) -> tuple[float, float] | None:
-        """Return the percentile bounds, the fallback's where all resamples agree, or None without one."""
+        """Return the expanded percentile bounds, the fallback's where all resamples agree, or None.
+
+        None stands for no bounds: no fallback, one cluster, values that are not finite, or too few resamples.
+        """
         import numpy as np
 
         if not np.isfinite(self.resamples).all():
             return None
         if self._is_degenerate:
             return None if self.fallback is None else self.fallback.bounds(confidence)
-        lower, upper = np.quantile(self.resamples, [1 - confidence, confidence])
+        if self.n < 2:  # one cluster resampled is always itself
+            return None
+        expanded = expanded_confidence(confidence, self.n)
+        if (1 - expanded) * len(self.resamples) < 1:
+            return None
+        lower, upper = np.quantile(self.resamples, [1 - expanded, expanded])
         return float(lower), float(upper)
+
+
+def expanded_confidence(confidence: float, units: int) -> float:
+    """Return the level whose bootstrap quantile is as far out for ``units`` units as Student's t makes it.
+
+    ``Phi(sqrt(n / (n - 1)) t)`` with t the quantile of n - 1 degrees of freedom (Hesterberg 2015, What teachers should
+    know about the bootstrap, section 5.3); ``units`` must be at least 2.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    return float(ndtr(math.sqrt(units / (units - 1)) * stdtrit(units - 1, confidence)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

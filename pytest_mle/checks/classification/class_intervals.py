@@ -70,15 +70,16 @@ def lowest_rate(rates: Sequence[Quantity]) -> Bounded:
 def average_over_classes(value: float, resampled: Floats, counts: ClassCounts) -> Quantity:
     """Return an average over classes (balanced accuracy, macro F1) with bounds that respect the clusters.
 
-    Percentile bootstrap of the clusters. It cannot see errors of a class that has none (or few): for each class with
-    errors in fewer than 10 clusters, the average is lowered by that class's share of what Clopper-Pearson cannot
-    exclude, and likewise raised for classes with few hits. With fewer than 20 clusters there is no interval.
+    Expanded percentile bootstrap of the clusters. It cannot see errors of a class that has none (or few): for each
+    class with errors in fewer than 10 clusters, the average is lowered by that class's share of what Clopper-Pearson
+    cannot exclude, and likewise raised for classes with few hits. With fewer than 20 clusters there is no interval.
     """
     clusters = counts.truths.shape[0]
     if clusters < MINIMUM_CLUSTERS:
         reason = f"no interval: {clusters} independent {counts.noun}, {MINIMUM_CLUSTERS} are needed"
         return PointEstimate(value, clusters, reason)
     basic = Resampled(value, resampled, clusters, counts.noun)
+    is_constant = bool(np.ptp(resampled) == 0)
     present = counts.present
     of_class, with_hit, with_error = (
         _occupied(one)[present].tolist() for one in (counts.truths, counts.hits, counts.truths - counts.hits)
@@ -87,7 +88,8 @@ def average_over_classes(value: float, resampled: Floats, counts: ClassCounts) -
         return basic
 
     def bound(confidence: float) -> tuple[float, float]:
-        lower, upper = basic.bounds(confidence) or (value, value)
+        # Resamples that all agree leave the bounds to the classes; where the bootstrap has none, nothing is known.
+        lower, upper = (value, value) if is_constant else basic.bounds(confidence) or (0.0, 1.0)
         below, above = (
             sum(
                 clopper_pearson(k, n, confidence)[1] - k / n

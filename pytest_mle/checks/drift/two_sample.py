@@ -15,6 +15,7 @@ import numpy as np
 
 from pytest_mle.checks.drift.kolmogorov import kolmogorov_survival
 from pytest_mle.errors import NotMeasurableError
+from pytest_mle.records.quantity import expanded_confidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +102,7 @@ class TwoSampleResult:
             raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
         if self.resamples is None:
             return ks_bounds(self.effect, self.n_reference, self.n_current, confidence)
-        expanded = _expanded_confidence(confidence, min(self.groups_reference, self.groups_current))
+        expanded = expanded_confidence(confidence, min(self.groups_reference, self.groups_current))
         if (1 - expanded) * len(self.resamples) < 1:
             return -math.inf, math.inf
         upper = max(self.effect, float(np.quantile(self.resamples, expanded)))
@@ -538,13 +539,6 @@ def _weighted_distances(weights: FloatArray, unit_of_sorted: IntArray, ends: NDA
         np.cumsum(steps, axis=1, out=steps)
         distances[start : start + rows] = np.abs(steps if ends.all() else steps[:, last]).max(axis=1)
     return distances
-
-
-def _expanded_confidence(confidence: float, groups: int) -> float:
-    """Return the confidence whose quantile is as wide for ``groups`` resampled groups as Student's t makes it."""
-    from scipy.special import ndtr, stdtrit
-
-    return float(ndtr(math.sqrt(groups / (groups - 1)) * stdtrit(groups - 1, confidence)))
 
 
 def _permuted_sides(split: int, count: int, permutations: int, rng: np.random.Generator) -> NDArray[np.bool_]:

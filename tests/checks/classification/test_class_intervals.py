@@ -12,7 +12,7 @@ from pytest_mle.checks.classification.class_intervals import (
     class_recalls,
     lowest_rate,
 )
-from pytest_mle.records.quantity import PointEstimate, Proportion, Resampled
+from pytest_mle.records.quantity import PointEstimate, Proportion, Resampled, expanded_confidence
 
 
 def _counts(hits, truths):
@@ -60,7 +60,15 @@ def test_many_errors_are_left_to_the_bootstrap():
     """With hits and errors of every class in ten clusters or more the percentiles stand."""
     found = average_over_classes(0.5, np.linspace(0.4, 0.6, 1001), _counts([[1, 1]] * 30, [[2, 2]] * 30))
     assert isinstance(found, Resampled)
-    assert found.bounds(0.95) == pytest.approx((0.41, 0.59))
+    level = expanded_confidence(0.95, 30)
+    assert found.bounds(0.95) == pytest.approx((0.6 - 0.2 * level, 0.4 + 0.2 * level))
+
+
+def test_too_few_resamples_leave_an_average_open():
+    """At a confidence that the resamples cannot reach, an average with an errorless class has no near bound."""
+    counts = _counts([[2, 1]] * 30, [[2, 2]] * 30)
+    found = average_over_classes(0.75, np.linspace(0.7, 0.8, 1001), counts)
+    assert found.bounds(0.99999) == (0, 1)
 
 
 def test_a_class_without_errors_keeps_its_doubt():
