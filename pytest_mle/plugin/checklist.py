@@ -26,7 +26,7 @@ from pytest_mle.errors import CollectedSpecError, MleError, SpecError, closest
 from pytest_mle.plugin import fixtures
 from pytest_mle.plugin.check_fixtures import fixture_module
 from pytest_mle.plugin.exclusive import turn
-from pytest_mle.plugin.execution import AROUND, RESULT, announce, explanation, is_exclusive, result_of
+from pytest_mle.plugin.execution import AROUND, RESULT, announce, explanation, forget_run, is_exclusive, result_of
 from pytest_mle.plugin.nodes import PLANNED, SPEC, SpecFile, all_markers, needs_check
 from pytest_mle.plugin.progress import TerminalProgress
 from pytest_mle.plugin.result_book import Node, ResultBook, under_node_name
@@ -309,7 +309,7 @@ class Checklist:
         if not self.is_worker:
             result = under_node_name(result, item.name)
             self.book.put(item.stash[SPEC], result, item.nodeid, item.stash[PLANNED].name)
-            self.reports.write(exit_code=1, problems=(f"{result.name}: {result.reasons[0]}",))
+            self.reports.write(self.reports.build(1, (f"{result.name}: {result.reasons[0]}",)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
@@ -332,6 +332,8 @@ class Checklist:
                 # A skip or an exit inside a check is not what pytest takes it for, and a traceback shows our code.
                 report.outcome = "failed"
                 report.longrepr = explanation(result)
+        if call.when == "teardown":
+            forget_run(item)
         return report
 
     def _result_of_phase(
@@ -362,13 +364,15 @@ class Checklist:
             return replace(known, verdict=Verdict.ERROR, reasons=(reason, *known.reasons))
         return failed_result(base, error)
 
+    @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Collect results; under xdist this runs in the controller."""
         if self.is_worker:
             return
-        if getattr(report, "mle", None) is not None:
+        if "result" in (getattr(report, "mle", None) or {}):
             self.book.add(report.mle)
-            self.reports.note(report.mle["result"])
+            # The terminal keeps every report to the end of the run, which need not hold each result once more.
+            self.reports.note(report.mle.pop("result"))
         elif report.failed and report.when not in ("setup", "call", "teardown"):
             for node in self.reports.nodes_of([report.nodeid]):
                 self.book.crashed(node, f"the process that ran it died: {report.longrepr}")
@@ -396,7 +400,7 @@ class Checklist:
         ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         try:
-            self.reports.write(int(session.exitstatus), problems)
+            self.reports.write(replace(report, exit_code=int(session.exitstatus)))
         except MleError as error:
             self.reports.failure = str(error)
             if int(session.exitstatus) == int(pytest.ExitCode.OK):

@@ -53,6 +53,14 @@ def binding_of(node: pytest.Item) -> Binding:
     return node.stash[BINDING]
 
 
+def forget_run(node: pytest.Item) -> None:
+    """Drop what a run of a node has left on it: pytest keeps the node, and a rerun must not find an old result."""
+    if RESULT in node.stash:
+        del node.stash[RESULT]
+    if BINDING in node.stash:
+        del node.stash[BINDING]
+
+
 def result_of(
     planned: PlannedItem,
     request: pytest.FixtureRequest,

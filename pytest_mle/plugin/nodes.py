@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import types
+from functools import lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ class ChecklistNode(PyCollector):
         self.planned = planned
         self.level = level
         self.file = file
+        self._fixtureinfo: dict[tuple[tuple[str, ...], tuple[str, ...]], Any] = {}
         self.add_marker(marker_name(self.name))
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
@@ -56,11 +58,30 @@ class ChecklistNode(PyCollector):
         for planned in self.planned:
             function = _test_function(planned, self.file)
             setattr(self.obj, planned.name, function)
-            for item in self._genfunctions(planned.name, function):
+            for item in self._functions(planned, function):
                 _place(item, planned, self.file.path)
                 item.stash[PLANNED] = planned
                 item.stash[SPEC] = self.file.spec
                 yield item
+
+    def _functions(self, planned: PlannedItem, function: Callable[..., None]) -> Iterable[pytest.Function]:
+        """Return the pytest functions of an item: one, or one a variant where a fixture is parametrized.
+
+        Items that ask for the same fixtures share what pytest finds out about these, as the variants of a parametrized
+        test do. Not where it may differ from item to item: with variants, or where a plugin or conftest.py makes some.
+        """
+        alike = (_fixtures(planned), item_markers(planned))
+        shared = self._fixtureinfo.get(alike)
+        if shared is not None:
+            return (pytest.Function.from_parent(self, name=planned.name, fixtureinfo=shared),)
+        made = tuple(self._genfunctions(planned.name, function))
+        if len(made) == 1 and not hasattr(made[0], "callspec") and self._only_pytest_makes_variants():
+            self._fixtureinfo[alike] = made[0]._fixtureinfo  # noqa: SLF001
+        return made
+
+    def _only_pytest_makes_variants(self) -> bool:
+        makers = self.config.hook.pytest_generate_tests.get_hookimpls()
+        return all(str(getattr(maker.function, "__module__", "")).startswith("_pytest.") for maker in makers)
 
 
 def _groups(items: Iterable[PlannedItem], key: str) -> Iterator[tuple[str, tuple[PlannedItem, ...]]]:
@@ -76,19 +97,28 @@ def _test_function(planned: PlannedItem, file: SpecFile) -> Callable[..., None]:
     def checklist_item(**fixtures: Any) -> None:
         run(planned, **fixtures)
 
-    names = ["request"]
-    if needs_check(planned):
-        names.append(str(planned.check))
     # pytest reads the fixtures that an item needs from its signature.
-    checklist_item.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-    )
+    checklist_item.__signature__ = _signature(*_fixtures(planned))  # type: ignore[attr-defined]
     checklist_item.__name__ = planned.item
     checklist_item.__doc__ = planned.title
-    marked: Callable[..., None] = pytest.mark.mle(checklist_item)
-    for name in item_markers(planned):
-        marked = getattr(pytest.mark, name)(marked)
+    marked: Callable[..., None] = checklist_item
+    for mark in _marks("mle", *item_markers(planned)):
+        marked = mark(marked)
     return marked
+
+
+def _fixtures(planned: PlannedItem) -> tuple[str, ...]:
+    return ("request", str(planned.check)) if needs_check(planned) else ("request",)
+
+
+@lru_cache(maxsize=1000)
+def _signature(*fixtures: str) -> inspect.Signature:
+    return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in fixtures])
+
+
+@lru_cache(maxsize=1000)
+def _marks(*names: str) -> tuple[pytest.MarkDecorator, ...]:
+    return tuple(getattr(pytest.mark, name) for name in names)
 
 
 def needs_check(planned: PlannedItem) -> bool:

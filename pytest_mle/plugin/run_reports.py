@@ -77,12 +77,12 @@ class RunReports:
         )
         return self._report
 
-    def write(self, exit_code: int, problems: Sequence[str] = ()) -> None:
+    def write(self, report: RunReport) -> None:
         """Write all reports.
 
         Raises :class:`~pytest_mle.errors.MleError` if a file cannot be written.
         """
-        report = self.build(exit_code, problems)
+        self._report = report
         if self._folder is not None:
             write_reports(report, self._folder)
 
