@@ -51,7 +51,9 @@ def _forget_earlier_run(config: pytest.Config) -> None:
     from pytest_mle.reports.files import clear_reports
 
     folder = report_folder(config.known_args_namespace, config.invocation_params.dir)
-    if folder is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+    # A pytest that a test of an xdist worker starts inherits the variable; only workers run without a terminal too.
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ and "no:terminal" in (config.known_args_namespace.plugins or ())
+    if folder is not None and not is_worker:
         with suppress(MleError):  # told when the folder is prepared
             clear_reports(folder)
 
