@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_mle.errors import CheckError, closest
-from pytest_mle.records.quantity import QuantityDeclaration, as_quantity
+from pytest_mle.records.quantity import Exact, PointEstimate, Proportion, QuantityDeclaration, as_quantity
 from pytest_mle.records.result import CriterionResult, QuantityResult
 from pytest_mle.records.verdict import Verdict, worst
 from pytest_mle.spec.criteria import unit_as_written
@@ -30,6 +30,8 @@ COMPARE = {
 }
 UNDECLARED = QuantityDeclaration("1", "estimate")
 DISPLAY_CONFIDENCE = 0.95
+# What a plain number is given as its method.
+_SAYS_NOTHING = (Exact(0).method, PointEstimate(0).method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,13 @@ def _decide(criterion: Criterion, quantities: Mapping[str, tuple[Quantity, Quant
     quantity, declaration = quantities[criterion.quantity]
     unit, value = declaration.unit, quantity.value
     shown = _shown(value, criterion, declaration)
+    if isinstance(quantity, Proportion) and max(abs(criterion.bound), abs(criterion.upper or 0)) > 1:
+        # A check of the project may declare nothing, so reading the spec could not see it; `<= 5` would always hold.
+        raise CheckError(f"{criterion.text}: {criterion.quantity} is a rate and cannot exceed 100 %. Was % forgotten?")
     if not math.isfinite(value):
         reason = f"{criterion.quantity} is {value}, not a finite number"
+        if isinstance(quantity, (Exact, PointEstimate)) and quantity.method not in _SAYS_NOTHING:
+            reason = f"{criterion.quantity} was not measured: {quantity.method}"
         return _result(criterion, Verdict.INCONCLUSIVE, reason, value, unit, "", quantity.n)
     if criterion.confidence is None or criterion.by_point_value or declaration.kind == "exact":
         holds = _meets(criterion, value, value)
@@ -232,5 +239,5 @@ def _quantity_result(
         upper=None if bounds is None else bounds[1],
         confidence=None if bounds is None else confidence,
         n=quantity.n,
-        method=quantity.method if declaration.kind == "estimate" else "exact",
+        method="exact" if declaration.kind == "exact" and math.isfinite(quantity.value) else quantity.method,
     )

@@ -11,8 +11,9 @@ from pytest_mle.engine.judge import judge
 from pytest_mle.errors import CheckError
 from pytest_mle.records.finding import ValidityCondition
 from pytest_mle.records.measurement import Measurement
-from pytest_mle.records.quantity import PointEstimate, Proportion, Resampled, estimate, exact
+from pytest_mle.records.quantity import Exact, PointEstimate, Proportion, Resampled, estimate, exact
 from pytest_mle.records.verdict import Verdict
+from pytest_mle.spec.criteria import parse_criterion
 from pytest_mle.spec.model import Criterion
 
 DECLARED = {"rate": estimate("1"), "errors": exact("{finding}")}
@@ -125,3 +126,17 @@ def test_reason_says_what_decided():
     assert decided.reason.startswith("rate >= 0.8: rate is 0.821, 95 % lower bound 0.79")
     assert decided.n == 1000
     assert "Clopper-Pearson" in decided.decided_by
+
+
+def test_rate_against_a_bound_above_one_is_an_error():
+    """`rate <= 5` of a check that declares nothing has lost its %: it would hold for ever."""
+    with pytest.raises(CheckError, match="rate is a rate and cannot exceed 100 %"):
+        judge(Measurement({"rate": Proportion(99, 100)}), None, [parse_criterion("rate <= 5")])
+
+
+def test_what_was_not_measured_says_why():
+    """NaN with a reason is INCONCLUSIVE for that reason."""
+    measured = Measurement({"missed": Exact(float("nan"), method="nobody said how many")})
+    decided = judge(measured, {"missed": exact("1")}, [parse_criterion("missed == 0", exact("1"))]).criteria[0]
+    assert decided.verdict is Verdict.INCONCLUSIVE
+    assert decided.reason == "missed == 0: missed was not measured: nobody said how many"

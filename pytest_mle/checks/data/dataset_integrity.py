@@ -17,15 +17,13 @@ from pytest_mle.records.figure import Figure, Series
 from pytest_mle.records.finding import Finding, Findings
 from pytest_mle.records.measurement import Measurement
 from pytest_mle.records.progress import Progress, no_progress
-from pytest_mle.records.quantity import exact
+from pytest_mle.records.quantity import Exact, exact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_mle.checks.data.near_duplicates import NearPairs
     from pytest_mle.inputs.dataset import Dataset, Sample
-
-_NOT_MEASURED = math.nan
 
 QUANTITIES = {
     "images_checked": exact("{image}", "higher", "Images looked at."),
@@ -128,14 +126,18 @@ def dataset_integrity(
         "images_checked": images_checked,
         "objects": objects,
         "background_images": sum(label.is_background for label in labels),
-        "count_mismatch": _NOT_MEASURED if expected_images is None else abs(images_checked - expected_images),
-        "checksum_mismatches": _NOT_MEASURED,
-        "object_count_mismatches": _NOT_MEASURED,
+        "count_mismatch": _not_measured("the item's `with:` gives no expected_images")
+        if expected_images is None
+        else abs(images_checked - expected_images),
+        "checksum_mismatches": _not_measured(f"the metadata has no column {checksum_attribute}"),
+        "object_count_mismatches": _not_measured(f"the metadata has no column {object_count_attribute}"),
         **counts,
         "corrupt_share": counts["corrupt_images"] / images_checked,
         "missing_label_share": counts["missing_labels"] / images_checked,
         "exact_duplicate_share": counts["exact_duplicates"] / images_checked,
-        "annotation_error_share": min(1.0, counts["annotation_errors"] / annotations) if annotations else _NOT_MEASURED,
+        "annotation_error_share": min(1.0, counts["annotation_errors"] / annotations)
+        if annotations
+        else _not_measured("there is no label line"),
     }
     return Measurement(
         quantities=quantities,
@@ -150,6 +152,10 @@ def dataset_integrity(
             "jpeg_decoder": _jpeg_decoder(),
         },
     )
+
+
+def _not_measured(why: str) -> Exact:
+    return Exact(math.nan, method=why)
 
 
 def _scan_labels(

@@ -111,7 +111,9 @@ def percentile_over_sections(samples: Floats, probability: float) -> Bounded:
     value = float(np.quantile(samples, probability, method="inverted_cdf"))
     length = len(samples) // SECTIONS
     if length < round(1 / (1 - probability)):
-        return Bounded(value, lambda _: (-math.inf, math.inf), len(samples), "too few samples that resemble each other")
+        needed = SECTIONS * round(1 / (1 - probability))
+        why = f"runs that resemble their neighbours: {needed} are needed"
+        return Bounded(value, lambda _: (-math.inf, math.inf), len(samples), why)
     sections = samples[len(samples) - SECTIONS * length :].reshape(SECTIONS, length)
     percentiles = np.quantile(sections, probability, axis=1, method="inverted_cdf")
     error = float(percentiles.std(ddof=1)) / math.sqrt(SECTIONS)

@@ -53,7 +53,7 @@ class Declaration:
         path = self.resolve(self.options["path"])
         if not path.is_dir():
             what = "is not a folder" if path.exists() else "does not exist"
-            raise self.error(f"{path} {what}")
+            raise self.error(f"{self.shown(path)} {what}")
         return path
 
     def file(self, option: str, folder: Path) -> Path | None:
@@ -67,7 +67,7 @@ class Declaration:
         if not path.is_file():
             nearby = folder / declared
             hint = f" Paths start at the spec's folder: write {self.shown(nearby)}" if nearby.is_file() else ""
-            raise self.error(f"{option} {path} does not exist.{hint}")
+            raise self.error(f"{option} {self.shown(path)} does not exist.{hint}")
         return path
 
     def texts(self, option: str) -> tuple[str, ...] | None:

@@ -40,7 +40,7 @@ def open_imagefolder(
     ids = list_files(folder, declaration.extensions(), allowed_roots)
     if not ids:
         extensions = " ".join(sorted(declaration.extensions()))
-        raise declaration.error(f"no image in {folder} (looked for {extensions})")
+        raise declaration.error(f"no image in {declaration.shown(folder)} (looked for {extensions})")
     stray = next((sample for sample in ids if "/" not in sample), None)
     if stray is not None:
         raise InputError("the image lies outside every class folder", Location(declaration.shown(folder / stray)))

@@ -50,7 +50,7 @@ def open_yolo(
     ids = [prefix + path for path in list_files(image_folder, declaration.extensions(), allowed_roots)]
     if not ids:
         extensions = " ".join(sorted(declaration.extensions()))
-        raise declaration.error(f"no image in {image_folder} (looked for {extensions})")
+        raise declaration.error(f"no image in {declaration.shown(image_folder)} (looked for {extensions})")
     classes = declaration.class_names(folder)
     if classes is None:
         raise declaration.error(

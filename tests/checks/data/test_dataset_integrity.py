@@ -16,6 +16,7 @@ from pytest_mle.checks.data.dataset_integrity import QUANTITIES, dataset_integri
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.inputs.dataset import Objects, Sample
 from pytest_mle.records.condition import conditions
+from pytest_mle.records.quantity import Exact
 
 CLEAN = {
     "images_checked": 6,
@@ -31,12 +32,23 @@ CLEAN = {
         0,
     ),
 }
-OPTIONAL = {"count_mismatch", "checksum_mismatches", "object_count_mismatches"}
+OPTIONAL = {
+    "count_mismatch": "the item's `with:` gives no expected_images",
+    "checksum_mismatches": "the metadata has no column sha256",
+    "object_count_mismatches": "the metadata has no column object_count",
+}
 
 
 def measured(measurement):
     """Return what was measured, without the quantities that nobody asked for."""
-    return {name: value for name, value in measurement.quantities.items() if not math.isnan(value)}
+    return {name: value for name, value in measurement.quantities.items() if not isinstance(value, Exact)}
+
+
+def unmeasured(measurement):
+    """Return what nobody asked for: not a number, with the reason."""
+    why = {name: value for name, value in measurement.quantities.items() if isinstance(value, Exact)}
+    assert all(math.isnan(value.value) for value in why.values())
+    return {name: value.method for name, value in why.items()}
 
 
 def changed(measurement):
@@ -58,7 +70,7 @@ def test_clean_corpus_has_no_defect(corpus, opened):
     assert measured(measurement) == CLEAN
     assert measurement.findings == ()
     assert set(measurement.quantities) == set(QUANTITIES)
-    assert {name for name, value in measurement.quantities.items() if math.isnan(value)} == OPTIONAL
+    assert unmeasured(measurement) == OPTIONAL
     assert all(condition.holds for condition in measurement.validity)
 
 
@@ -327,10 +339,10 @@ def test_no_annotation_at_all_has_no_error_share(corpus, opened):
     for path in (corpus / "labels").iterdir():
         path.write_text("")
 
-    quantities = dataset_integrity(opened()).quantities
+    measurement = dataset_integrity(opened())
 
-    assert quantities["background_images"] == 6
-    assert math.isnan(quantities["annotation_error_share"])
+    assert measurement.quantities["background_images"] == 6
+    assert unmeasured(measurement)["annotation_error_share"] == "there is no label line"
 
 
 def test_classification_folder(tmp_path, opened, scene, encoded):
