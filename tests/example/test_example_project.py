@@ -382,7 +382,12 @@ def test_classifier_trains_robust_again(tmp_path):
     assert weights.is_file()
     command = [sys.executable, "-m", "pytest", "--mle-spec=spec.yaml", "-p", "no:cacheprovider", "-k", "MLE4-2.2-01"]
     done = subprocess.run(
-        [*command, "--mle-report-dir=reports"], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        [*command, "--mle-report-dir=reports", f"--mle-data-root={EXAMPLE}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout
     results = json.loads((folder / "reports/results.json").read_text(encoding="utf-8"))
