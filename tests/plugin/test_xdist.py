@@ -93,7 +93,6 @@ def test_same_verdicts_and_numbers_however_it_is_distributed(project):
         ["-n", "2"],
         ["-n", "2", "--dist", "loadfile", "--mle-no-cache"],
         ["-n", "2", "--dist", "loadscope"],
-        ["-n", "1", "--dist", "worksteal"],
     ):
         outcome = project.run(*arguments, process=True)
         assert outcome.ret == first.ret == 1
