@@ -113,10 +113,13 @@ def plain_json(value: Any) -> Any:
     Lone surrogates (file names that are no UTF-8) become Python escapes, because no process boundary lets them through.
     """
     try:
-        return json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8"))
+        return json.loads(_text(value).encode("utf-8"))
     except (TypeError, ValueError):
         # Rare, and several times slower than the encoder in C.
         return _plain(value)
+
+
+_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _plain(value: Any) -> Any:
