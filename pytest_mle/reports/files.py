@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import MleError
 from pytest_mle.reports.junit import PRODUCER, junit_files
-from pytest_mle.reports.run_report import json_text, report_to_json, strict_bytes
+from pytest_mle.reports.run_report import report_text, strict_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ def append_result(folder: Path, result: Mapping[str, Any]) -> None:
     MleError
         If it cannot be written.
     """
-    line = strict_bytes(result) + b"\n"
+    line = strict_text(result).encode("utf-8") + b"\n"
     path = folder / PARTIAL
     with _told(path), path.open("ab") as file:
         file.write(line)
@@ -84,7 +84,7 @@ def write_reports(report: RunReport, folder: Path) -> tuple[Path, ...]:
     with _told(folder):
         (folder / JUNIT).mkdir(parents=True, exist_ok=True)
     results = folder / RESULTS
-    write_atomically(results, json_text(report_to_json(report)).encode("utf-8") + b"\n")
+    write_atomically(results, report_text(report).encode("utf-8") + b"\n")
     written = [results]
     for name, content in junit_files(report).items():
         path = folder / JUNIT / name

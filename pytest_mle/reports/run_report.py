@@ -147,8 +147,8 @@ def _without_result(item: PlannedItem, spec: Spec, not_selected: Collection[str]
     return planned_result(item, spec, Verdict.ERROR, NEVER_REPORTED)
 
 
-def report_to_json(report: RunReport) -> dict[str, Any]:
-    """Turn a report into strict JSON data.
+def report_text(report: RunReport) -> str:
+    """Write a report as strict JSON, a line for each item, so that a person can read and search it too.
 
     What JSON cannot hold is written as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``; lone surrogates of
     undecodable file names are written as Python escapes. Keys of an item that have their default value are left out.
@@ -158,12 +158,16 @@ def report_to_json(report: RunReport) -> dict[str, Any]:
     for spec in report.specs:
         data = asdict(replace(spec, items=()))
         counts = base_practice_counts(spec)
-        specs.append(
-            strict_json({**data, "gate": _gate_to_json(gate(spec)), "base_practice_counts": counts})
-            | {"items": [strict_json(result_to_json(item)) for item in spec.items]}
-        )
+        members = _members({**data, "gate": _gate_to_json(gate(spec)), "base_practice_counts": counts})
+        # Item by item as text: the data of all at once would take as much memory again as the whole run.
+        specs.append(_object({**members, "items": _array(strict_text(result_to_json(item)) for item in spec.items)}))
     run = {"format_version": report.format_version, **asdict(replace(report, specs=()))}
-    return {**strict_json({**run, "gate": _gate_to_json(report.gate)}), "specs": specs}
+    return _object({**_members({**run, "gate": _gate_to_json(report.gate)}), "specs": _array(specs)})
+
+
+def report_to_json(report: RunReport) -> dict[str, Any]:
+    """Turn a report into the data of :func:`report_text`."""
+    return json.loads(report_text(report))  # type: ignore[no-any-return]
 
 
 def _gate_to_json(gate: Gate) -> dict[str, Any]:
@@ -175,7 +179,7 @@ def _gate_to_json(gate: Gate) -> dict[str, Any]:
 
 
 def report_from_json(data: Mapping[str, Any]) -> RunReport:
-    """Rebuild a report from :func:`report_to_json`.
+    """Rebuild a report from :func:`report_text`.
 
     Raises
     ------
@@ -208,18 +212,15 @@ def _spec_from_json(data: Mapping[str, Any]) -> SpecReport:
     )
 
 
-def strict_json(value: Any) -> Any:
-    """Replace what strict JSON cannot hold; see :func:`report_to_json`."""
-    return json.loads(strict_bytes(value))
-
-
-def strict_bytes(value: Any) -> bytes:
-    """Write a value as strict JSON on one line; see :func:`report_to_json`."""
+def strict_text(value: Any) -> str:
+    """Write a value as strict JSON on one line; see :func:`report_text`."""
     try:
-        return _text(value).encode("utf-8")
+        text = _text(value)
+        text.encode("utf-8")
     except (TypeError, ValueError):
         # Ten times slower than the encoder in C, and rare: NaN, an undecodable file name, a type that JSON lacks.
-        return _text(_strict(value)).encode("utf-8")
+        text = _text(_strict(value))
+    return text
 
 
 def _strict(value: Any) -> Any:
@@ -242,14 +243,9 @@ def _strict_number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
-def json_text(data: dict[str, Any]) -> str:
-    """Write data of :func:`report_to_json` with a line for each item, so that a person can read and search it too."""
-    specs = [_object({**_texts(spec), "items": _array(map(_text, spec["items"]))}) for spec in data["specs"]]
-    return _object({**_texts(data), "specs": _array(specs)})
-
-
-def _texts(data: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _text(value) for name, value in data.items() if name not in ("specs", "items")}
+def _members(data: Mapping[str, Any]) -> dict[str, str]:
+    # The long lists stand at the end, behind what a person looks for first.
+    return {name: strict_text(value) for name, value in data.items() if name not in ("specs", "items")}
 
 
 _text = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode

@@ -15,11 +15,11 @@ from pytest_mle.errors import Location, MleError
 from pytest_mle.records.result import QuantityResult
 from pytest_mle.records.verdict import Verdict
 from pytest_mle.reports.run_report import (
-    json_text,
     report_from_json,
+    report_text,
     report_to_json,
     spec_report,
-    strict_json,
+    strict_text,
 )
 from pytest_mle.spec.model import BasePractice, PlannedItem, Policy, Project, Spec
 
@@ -77,7 +77,7 @@ def test_unplanned_result_is_an_error(spec, make_item):
 
 def test_report_survives_json(every_verdict):
     """What is written can be read back without loss."""
-    text = json_text(report_to_json(every_verdict))
+    text = report_text(every_verdict)
     assert report_from_json(json.loads(text, parse_constant=pytest.fail)) == every_verdict
 
 
@@ -92,14 +92,14 @@ def test_json_tells_the_gate(every_verdict):
 
 def test_json_equals_golden(every_verdict, golden):
     """The layout of results.json is a contract with its readers."""
-    golden("results.json", json_text(report_to_json(every_verdict)) + "\n")
+    golden("results.json", report_text(every_verdict) + "\n")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_cannot_hold_come_back(make_item, make_report, value):
     """An infinite bound or a NaN is a string in the file and a number again after reading."""
     report = make_report(make_item("a", quantities=(QuantityResult("q", value, "s", "estimate", upper=value),)))
-    text = json_text(report_to_json(report))
+    text = report_text(report)
     again = report_from_json(json.loads(text, parse_constant=pytest.fail))
     assert repr(again.specs[0].items[0].quantities) == repr(report.specs[0].items[0].quantities)
 
@@ -109,15 +109,15 @@ def test_numbers_that_json_cannot_hold_come_back(make_item, make_report, value):
 def test_hostile_text_survives_json(make_item, make_report, name, text):
     """Any text is strict UTF-8 JSON; only lone surrogates are written differently."""
     report = make_report(make_item(name, reasons=(text,), parameters={text: text}))
-    content = json_text(report_to_json(report)).encode("utf-8")
+    content = report_text(report).encode("utf-8")
     again = report_from_json(json.loads(content)).specs[0].items[0]
     assert again.name == name.encode("utf-8", "backslashreplace").decode()
 
 
-def test_strict_json_takes_what_options_hold():
+def test_strict_text_takes_what_options_hold():
     """Numpy's scalars stay numbers; paths become text; keys become text."""
     value = {1: np.float32(0.5), "n": np.int64(3), "p": Path("a/b"), "t": (True, None, np.float64("inf"))}
-    assert strict_json(value) == {"1": 0.5, "n": 3, "p": "a/b", "t": [True, None, "Infinity"]}
+    assert json.loads(strict_text(value)) == {"1": 0.5, "n": 3, "p": "a/b", "t": [True, None, "Infinity"]}
 
 
 def test_other_format_version_is_refused(every_verdict):
