@@ -274,7 +274,7 @@ class Checklist:
         """Let checks of time and memory run alone, also among xdist workers."""
         lock = Path(self.config.workerinput["mle_lock"]) if self.is_worker else None  # type: ignore[attr-defined]
         planned = item.stash.get(PLANNED, None)
-        with turn(lock, is_exclusive=planned is not None and self._is_exclusive(planned)) as alone:
+        with turn(lock) as alone:
             item.stash[ALONE] = alone
             if planned is not None:
                 self.progress.start(planned.name)

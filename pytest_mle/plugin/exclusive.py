@@ -12,16 +12,17 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def turn(lock: Path | None, *, is_exclusive: bool) -> Iterator[Callable[[], object]]:
-    """Hold the lock while an item runs: shared by ordinary items, exclusively by those that measure time or memory.
+def turn(lock: Path | None) -> Iterator[Callable[[], object]]:
+    """Hold the lock while an item runs, shared with the other workers; ``lock`` is None where only one process runs.
 
-    The kernel releases it when a worker dies. ``lock`` is None where only one process runs. Yields a function that
-    makes a shared turn an exclusive one, for checks of a project that are known only when their fixture was called.
+    Yields a function that makes the turn an exclusive one. It is called when the fixture of the item's check has been
+    called, because only then is it known what kind of check a project's fixture returns. The kernel releases the lock
+    when a worker dies.
     """
     if lock is None:
         yield lambda: None
         return
     with lock.open("a", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX if is_exclusive else fcntl.LOCK_SH)
+        fcntl.flock(handle, fcntl.LOCK_SH)
         # The kernel gives up the shared lock first, so that two that wait for each other cannot block for ever.
         yield lambda: fcntl.flock(handle, fcntl.LOCK_EX)

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 
 import pytest
 from checklist_project import CONFTEST, item
 from perception_project import HEADER as PERCEPTION
 from perception_project import ITEMS, write_perception
+
+from pytest_mle.engine.store import Trust
+from pytest_mle.plugin.result_book import ResultBook
+from pytest_mle.plugin.run_reports import RunReports
+from pytest_mle.plugin.settings import Settings
+from pytest_mle.spec.load import load_spec
 
 SLICED = """\
   - id: SLICED
@@ -274,19 +281,43 @@ def test_selected_variant_is_not_held_against_the_others(project):
     assert project.verdicts() == {"A-01[2]": "PASS"}
 
 
-def test_item_with_a_group_of_workers_is_found(project):
-    """`xdist_group` changes node ids in the workers; results still find their items."""
-    project.conftest(
-        CONFTEST
-        + "\n\ndef pytest_collection_modifyitems(items):\n    for one in items:\n        one.add_marker(pytest.mark.xdist_group('gpu'))\n"
-    )
+GROUPED = """
+def pytest_collection_modifyitems(items):
+    for one in items:
+        one.add_marker(pytest.mark.xdist_group("gpu"))
+"""
+
+
+def test_items_with_a_group_of_workers_are_judged(project):
+    """`--dist loadgroup` with marks of a project changes no verdict."""
+    project.conftest(CONFTEST + GROUPED)
     project.spec(item("A-01"), item("A-02", accept="errors >= 1"))
-    outcome = project.run("-n", "2", "--dist", "loadgroup", process=True)
-    assert outcome.ret == 1
+    assert project.run("-n", "2", "--dist", "loadgroup", process=True).ret == 1
     assert project.verdicts() == {"A-01": "PASS", "A-02": "FAIL"}
 
 
-def test_run_without_xdist_installed_plugins(project):
+def test_node_ids_of_workers_find_their_items(project):
+    """Slices, parameters with brackets and colons, and the groups that xdist appends lead to the planned item."""
+    path = project.spec(item("A-01"), item("A-02", for_each=[{"name": "rain"}, {"name": "fog"}]), item("A-1"))
+    spec = load_spec(path, overrides=(), environment={}, find_check=lambda _: None, known_checks=())
+    book = ResultBook([spec])
+    settings = Settings(report_folder=None, cache_folder=None, trust=Trust(), overrides=(), is_run=True)
+    reports = RunReports(settings, book, path.parent, datetime.now(UTC))
+    start = "spec.yaml::MLE.4::MLE.4.BP3::"
+    tails = ["A-01", "A-01@gpu", "A-01[x[1]::y]", "A-02[rain]", "A-02[fog][2]@a[b]", "A-011", "A-03", "A-02[snow]"]
+    found = {
+        node.name: node.planned for node in reports.nodes_of([start + tail for tail in tails] + ["test_x.py::test"])
+    }
+    assert found == {
+        "A-01": "A-01",
+        "A-01@gpu": "A-01",
+        "A-01[x[1]::y]": "A-01",
+        "A-02[rain]": "A-02[rain]",
+        "A-02[fog][2]@a[b]": "A-02[fog]",
+    }
+
+
+def test_run_without_xdist(project):
     """The plugin needs no xdist: its hooks for workers are optional."""
     project.spec(item("A-01"))
     assert project.run("-p", "no:xdist", process=True).ret == 0
