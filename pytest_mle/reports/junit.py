@@ -13,6 +13,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -281,11 +282,15 @@ def _mend(element: ET.Element, case: _Case) -> None:
 
 def _place(item: ItemResult, spec: SpecReport) -> tuple[str, int | None]:
     """Return a file that GitLab can link to: inside the repository, or else the spec without a line."""
-    path = PurePosixPath(item.path.replace("\\", "/"))
-    is_outside = path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", item.path) is not None
-    if not item.path or is_outside or item.path.startswith(BUNDLED):
-        return spec.path, None
-    return str(path), item.line
+    path = _path_inside(item.path)
+    return (spec.path, None) if path is None else (path, item.line)
+
+
+@lru_cache(maxsize=1000)
+def _path_inside(path: str) -> str | None:
+    inside = PurePosixPath(path.replace("\\", "/"))
+    is_outside = inside.is_absolute() or ".." in inside.parts or re.match(r"[A-Za-z]:", path) is not None
+    return None if not path or is_outside or path.startswith(BUNDLED) else str(inside)
 
 
 def _without_zone(moment: str) -> str | None:
