@@ -52,7 +52,8 @@ installed: wheel $(ENVIRONMENTS)/test/ready
 	$(ENVIRONMENTS)/test/bin/python $(PIP_INSTALL) --force-reinstall --no-deps dist/pytest_mle-*.whl
 
 test: installed lint
-	$(ENVIRONMENTS)/test/bin/pytest -m "not slow" -n 2 --dist loadfile
+	# Tests of signals and time limits can miss them on a busy machine: tried once more, and reported as rerun.
+	$(ENVIRONMENTS)/test/bin/pytest -m "not slow" -n 2 --dist loadfile --reruns 1
 
 test-slow: installed
 	$(ENVIRONMENTS)/test/bin/pytest -m slow
