@@ -130,6 +130,8 @@ class Checklist:
         if threading.current_thread() is threading.main_thread() and not self.is_worker:
 
             def stop(_signal: int, _frame: FrameType | None) -> None:
+                # Once is enough: a second one must not cut off the writing of the reports.
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
                 raise KeyboardInterrupt("SIGTERM")
 
             self._cleanup.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, stop))
@@ -387,10 +389,13 @@ class Checklist:
 
     # End of the run
 
+    @pytest.hookimpl(tryfirst=True)  # before xdist waits for its workers: a cancelled CI job has seconds left
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Judge derived items, write the reports, and let the gate decide the exit code."""
         if self.is_worker or not self.settings.is_run:
             return
+        if int(exitstatus) == int(pytest.ExitCode.USAGE_ERROR):
+            self.book.select_all()
         self.judge_derived()
         problems = self._problems(int(exitstatus))
         report = self.reports.build(int(exitstatus), problems)

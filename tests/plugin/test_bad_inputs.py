@@ -131,6 +131,16 @@ def test_a_spec_that_pytest_ignores_is_an_error(project):
     outcome.stderr.fnmatch_lines(["ERROR: *build/spec.yaml: named by --mle-spec, but pytest ignores it*"])
 
 
+def test_a_spec_whose_name_pytest_cannot_read_is_an_error(project):
+    """Brackets and double colons mean something else on pytest's command line; nothing is taken for deselected."""
+    project.spec(item("A-01"), name="spec[1].yaml")
+    outcome = project.run(spec="spec[1].yaml")
+    assert outcome.ret == 4
+    outcome.stderr.fnmatch_lines(["ERROR: *spec?1?.yaml*"])
+    assert project.verdicts() == {"A-01": "ERROR"}
+    assert not project.report()["gate"]["is_green"]
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [

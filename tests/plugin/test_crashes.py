@@ -169,6 +169,17 @@ def test_run_that_is_ended_in_the_middle_reports_the_rest_as_errors(project, che
     assert "it never reported" in project.results()["A-03"]["reasons"][0]
 
 
+def test_run_with_workers_that_is_terminated_reports_what_is_known(project):
+    """SIGTERM to the controller of two workers leaves red reports of all items and an exit code other than 0."""
+    project.conftest(CONFTEST + ENDS.replace("os.getpid(), signal.SIGTERM", "os.getppid(), signal.SIGTERM"))
+    project.spec(item("A-01"), item("A-02", "terminated", "rate == 1"), item("A-03", "terminated", "rate == 1"))
+    assert project.run("-n", "2", process=True).ret != 0
+    verdicts = project.verdicts()
+    assert set(verdicts) == {"A-01", "A-02", "A-03"}
+    assert (verdicts["A-02"], verdicts["A-03"]) == ("ERROR", "ERROR")
+    assert not project.report()["gate"]["is_green"]
+
+
 def test_signal_handler_is_given_back(project):
     """A program that runs pytest inside itself keeps its own way to end."""
     before = signal.getsignal(signal.SIGTERM)
