@@ -180,6 +180,22 @@ def test_run_with_workers_that_is_terminated_reports_what_is_known(project):
     assert not project.report()["gate"]["is_green"]
 
 
+AGAIN = """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish():
+    os.kill(os.getpid(), signal.SIGTERM)
+    return (yield)
+"""
+
+
+def test_second_sigterm_does_not_cut_off_the_reports(project):
+    """A runner that repeats SIGTERM while the reports are written gets them all the same."""
+    project.conftest(CONFTEST + ENDS + AGAIN)
+    project.spec(item("A-01"), item("A-02", "terminated", "rate == 1"))
+    assert project.run(process=True).ret == 2
+    assert project.verdicts() == {"A-01": "PASS", "A-02": "ERROR"}
+
+
 def test_signal_handler_is_given_back(project):
     """A program that runs pytest inside itself keeps its own way to end."""
     before = signal.getsignal(signal.SIGTERM)
