@@ -63,7 +63,7 @@ SKIPPED = (Verdict.WAIVED, Verdict.NOT_APPLICABLE)
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A test case before it is XML; all text already escaped and cut."""
+    """A test case before it is XML; all text already free of what XML forbids, and cut; properties are XML already."""
 
     name: str
     time_s: float
@@ -74,7 +74,7 @@ class _Case:
     message: str
     text: str
     system_out: str
-    properties: tuple[tuple[str, str], ...]
+    properties: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def _case(item: ItemResult, name: str, spec: SpecReport) -> _Case:
         message=message,
         text=text,
         system_out=_cut(_without_attachments(xml_text(_system_out(item, spec))), TEXT_LIMIT),
-        properties=tuple((_cut_name(name), _property(value)) for name, value in item_properties(item, spec)),
+        properties=_properties_text((_cut_name(name), _property(one)) for name, one in item_properties(item, spec)),
     )
 
 
@@ -182,7 +182,9 @@ def _completeness_case(spec: SpecReport, practice: BasePractice, items: Sequence
             xml_text(f"{message}\n\nAdd an item to {spec.path}, or leave the process out of `processes`."), TEXT_LIMIT
         ),
         system_out="",
-        properties=(("mle.verdict", Verdict.PENDING.value), ("mle.official_bp", xml_line(practice.id))),
+        properties=_properties_text(
+            (("mle.verdict", Verdict.PENDING.value), ("mle.official_bp", xml_line(practice.id)))
+        ),
     )
 
 
@@ -240,7 +242,7 @@ def _with_properties(xml: str, cases: Sequence[_Case]) -> str:
     An empty element looks like nothing else in the file: in attributes and text its first character is escaped.
     """
     before, *after = xml.split("<properties />")
-    return before + "".join(_properties_text(case.properties) + text for case, text in zip(cases, after, strict=True))
+    return before + "".join(case.properties + text for case, text in zip(cases, after, strict=True))
 
 
 def _properties_text(properties: Iterable[tuple[str, str]]) -> str:
