@@ -86,7 +86,7 @@ def test_an_attack_without_a_bound_of_its_own_is_held_against_epsilon(digits, fe
     some, parameters = digits.dataset(range(30)), {"steps": 10}
     free = adversarial_attack(digits.model(), some, rng(), attack="DeepFool", parameters=parameters)
     assert free.settings["epsilon"] is None
-    assert value(free, "adversarial_accuracy") < 0.7
+    assert value(free, "adversarial_accuracy") <= value(free, "clean_accuracy") - 0.2
     assert broken(free) == []
     bounded = adversarial_attack(digits.model(), some, rng(), attack="DeepFool", parameters=parameters, epsilon=0.01)
     assert broken(bounded) == ["perturbation_within_epsilon"]

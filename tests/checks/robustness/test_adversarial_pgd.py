@@ -170,7 +170,7 @@ def test_same_seed_same_result_in_any_order(digits):
     other_seed = adversarial_pgd(model, digits.dataset(), rng(9), epsilon=0.08).quantities
     for name in ("pgd_accuracy", "clean_accuracy", "absolute_accuracy_drop"):
         assert one[name] == two[name]
-        assert shuffled[name].value == pytest.approx(one[name].value, abs=2 / 397)
+        assert shuffled[name].value == pytest.approx(one[name].value, abs=4 / 397)
         assert other_seed[name].value == pytest.approx(one[name].value, abs=4 / 397)
 
 
