@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mle.errors import closest
 from pytest_mle.spec.criteria import CriterionError, read_criterion
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping
 
 if TYPE_CHECKING:
     from pytest_mle.spec.overlay import Adoption, Effective

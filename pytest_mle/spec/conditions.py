@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import closest
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
 
 if TYPE_CHECKING:
     from pytest_mle.spec.problems import Problems

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_mle.spec.fields import read_fields
 from pytest_mle.spec.model import Evidence
 from pytest_mle.spec.units import parse_duration
-from pytest_mle.spec.yaml_with_lines import LocatedMapping, plain
+from pytest_mle.yaml_with_lines import LocatedMapping, plain
 
 if TYPE_CHECKING:
     from pytest_mle.spec.interpolation import Interpolation
     from pytest_mle.spec.problems import Problems
-    from pytest_mle.spec.yaml_with_lines import LocatedList
+    from pytest_mle.yaml_with_lines import LocatedList
 
 KINDS: dict[str, Literal["file", "folder", "url", "reference", "record"]] = {
     "file": "file",

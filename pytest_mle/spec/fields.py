@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import closest
 from pytest_mle.spec.units import UnitError, parse_duration
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from pytest_mle.errors import closest
 from pytest_mle.spec.fields import INPUT_SECTIONS, KIND_OF_SECTION, read_fields
 from pytest_mle.spec.model import InputEntry
 from pytest_mle.spec.overlay import merge
-from pytest_mle.spec.yaml_with_lines import LocatedMapping, kind_of
+from pytest_mle.yaml_with_lines import LocatedMapping, kind_of
 
 if TYPE_CHECKING:
     from pytest_mle.spec.interpolation import Interpolation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, resolve_scalar
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, resolve_scalar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from pytest_mle.spec.problems import Problems
 from pytest_mle.spec.units import parse_duration
 from pytest_mle.spec.validate import missing_inputs, parameter_problems, quantity_of, using_problems
 from pytest_mle.spec.variants import read_variants
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, plain
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -19,7 +19,7 @@ from pytest_mle.spec.problems import Problems
 from pytest_mle.spec.requirements import read_requirements
 from pytest_mle.spec.source_files import SourceFiles, display_path
 from pytest_mle.spec.validate import Checks, Declared
-from pytest_mle.spec.yaml_with_lines import LocatedList, kind_of
+from pytest_mle.yaml_with_lines import LocatedList, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_mle.errors import Location, SpecError, closest
 from pytest_mle.spec.fields import read_fields
 from pytest_mle.spec.source_files import CHECKLISTS, SourceFiles, display_path
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, kind_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import CollectedSpecError, Location, closest
 from pytest_mle.spec.fields import INPUT_SECTIONS, TABLES
-from pytest_mle.spec.yaml_with_lines import LocatedMapping, kind_of, plain, read_yaml
+from pytest_mle.yaml_with_lines import LocatedMapping, kind_of, plain, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from pytest_mle.spec.criteria import CriterionError, format_criterion, read_crit
 from pytest_mle.spec.fields import read_fields
 from pytest_mle.spec.model import Requirement
 from pytest_mle.spec.validate import quantity_of
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, plain
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

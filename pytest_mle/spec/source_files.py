@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import CollectedSpecError, Location, SpecError
-from pytest_mle.spec.yaml_with_lines import read_yaml
+from pytest_mle.yaml_with_lines import read_yaml
 
 if TYPE_CHECKING:
     from os import stat_result

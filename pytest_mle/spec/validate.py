@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_mle.errors import MleError, closest
 from pytest_mle.spec.fields import KIND_OF_SECTION
 from pytest_mle.spec.input_entries import other_section
-from pytest_mle.spec.yaml_with_lines import MAX_SHOWN, kind_of
+from pytest_mle.yaml_with_lines import MAX_SHOWN, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.spec.fields import read_fields
-from pytest_mle.spec.yaml_with_lines import LocatedList, LocatedMapping, plain
+from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_mle.spec.yaml_with_lines import read_yaml
+from pytest_mle.yaml_with_lines import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

@@ -15,7 +15,7 @@ from pytest_mle.inputs.models.declaration import Output, Preprocess
 from pytest_mle.records.result import CriterionResult, EvidenceResult, ItemResult, QuantityResult
 from pytest_mle.records.verdict import Verdict
 from pytest_mle.reports.run_report import RunReport, SpecReport
-from pytest_mle.spec.yaml_with_lines import plain, read_yaml
+from pytest_mle.yaml_with_lines import plain, read_yaml
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

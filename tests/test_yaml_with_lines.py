@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_mle.errors import CollectedSpecError
 from pytest_mle.spec import yaml_with_lines
-from pytest_mle.spec.yaml_with_lines import kind_of, plain, read_yaml
+from pytest_mle.yaml_with_lines import kind_of, plain, read_yaml
 
 
 @pytest.fixture(params=["libyaml", "pure Python"])
