@@ -27,6 +27,7 @@ INPUT_KINDS = {
     "DetectionPredictions": "predictions",
     "ClassificationPredictions": "predictions",
     "Config": "config",
+    "Project": "project",
     "Record": "record",
     "Table": "table",
     "Requirements": "requirements",

@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_mle.engine.store import require_differentiable
+from pytest_mle.engine.store import SECTIONS, require_differentiable
 from pytest_mle.errors import CheckError
 from pytest_mle.records.condition import conditions
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_mle.engine.store import InputStore
+    from pytest_mle.inputs.config import Config
     from pytest_mle.inputs.dataset import Dataset
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.predictions import Predictions
@@ -68,6 +69,13 @@ class Binding:
         self.used[parameter] = chosen
         return chosen
 
+    def config(self, parameter: str = "config") -> Config:
+        """Return the configuration file bound to a parameter."""
+        store = self.around.store
+        chosen = store.config(store.bound_name("config", self.item.using, parameter))
+        self.used[parameter] = chosen
+        return chosen
+
     def predictions(self, parameter: str = "predictions") -> Predictions:
         """Return the predictions of the bound model on the bound data set, cut down to ``where:``."""
         from pytest_mle.inputs.prediction_pass import select_predictions
@@ -98,33 +106,45 @@ class Binding:
         for declared in check.inputs:
             base = "model" if declared.kind == "differentiable_model" else declared.kind
             fixture = (fixtures or {}).get(base) if base not in seen and declared.name not in self.item.using else None
+            is_left_out = declared.is_optional and not self._is_bound(declared, is_first=base not in seen)
             seen.add(base)
+            if is_left_out:
+                continue
             value = fixture() if fixture is not None else self._argument(declared, check)
             arguments[declared.name] = require_differentiable(value) if base != declared.kind else value
         return arguments
 
+    def _is_bound(self, declared: InputDeclaration, *, is_first: bool) -> bool:
+        """Say whether an optional input is there: named in `using:`, or the first of its kind and there by default."""
+        if declared.name in self.item.using or declared.kind not in SECTIONS:
+            return True
+        return is_first and self.around.store.is_declared(declared.kind, self.item.using, declared.name)
+
     def _argument(self, declared: InputDeclaration, check: CheckDeclaration) -> Any:
-        match declared.kind:
-            case "dataset":
-                return self.dataset(declared.name)
-            case "model" | "differentiable_model":
-                return self.model(declared.name)
-            case "training_log":
-                return self.training_log(declared.name)
-            case "predictions":
-                return self.predictions(declared.name)
-            case "rng":
-                return random_generator(self.around.spec.policy.seed, self.item.name)
-            case "clock":
-                return self.around.clock
-            case "progress":
-                return self.around.progress
-            case "requirements":
-                return self.around.spec.requirements
-            case "results":
-                return self.around.results()
-            case kind:
-                raise CheckError(f"check {check.name} asks for an input of kind {kind}, which this version cannot open")
+        around = self.around
+        named: dict[str, Callable[[str], Any]] = {
+            "dataset": self.dataset,
+            "model": self.model,
+            "differentiable_model": self.model,
+            "training_log": self.training_log,
+            "predictions": self.predictions,
+            "config": self.config,
+        }
+        given: dict[str, Callable[[], Any]] = {
+            "project": around.store.project,
+            "rng": lambda: random_generator(around.spec.policy.seed, self.item.name),
+            "clock": lambda: around.clock,
+            "progress": lambda: around.progress,
+            "requirements": lambda: around.spec.requirements,
+            "results": around.results,
+        }
+        if declared.kind in named:
+            return named[declared.kind](declared.name)
+        if declared.kind in given:
+            return given[declared.kind]()
+        raise CheckError(
+            f"check {check.name} asks for an input of kind {declared.kind}, which this version cannot open"
+        )
 
     def _whole_dataset(self, parameter: str) -> Dataset:
         store = self.around.store

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from pytest_mle.inputs.config import Config
     from pytest_mle.inputs.dataset import Dataset
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.predictions import Predictions
+    from pytest_mle.inputs.project import Project
     from pytest_mle.inputs.training_log import TrainingLog
     from pytest_mle.records.progress import Progress
     from pytest_mle.spec.model import InputEntry, Spec
@@ -62,6 +64,7 @@ class InputStore:
         self._cache = cache or PredictionCache(None)
         self._readers = readers or Readers()
         self._opened: dict[tuple[str, str], Any] = {}
+        self._project: Project | None = None
 
     def bound_name(self, kind: str, using: Mapping[str, str], parameter: str) -> str:
         """Return the name of the input that an item's parameter is bound to.
@@ -82,6 +85,14 @@ class InputStore:
             )
         return name
 
+    def is_declared(self, kind: str, using: Mapping[str, str], parameter: str) -> bool:
+        """Say whether there is an input for an item's parameter."""
+        try:
+            self.bound_name(kind, using, parameter)
+        except InputNotDeclaredError:
+            return False
+        return True
+
     def dataset(self, name: str) -> Dataset:
         """Open a data set."""
         return self._once("datasets", name, self._open_dataset)
@@ -93,6 +104,18 @@ class InputStore:
     def training_log(self, name: str) -> TrainingLog:
         """Read a training log."""
         return self._once("training_logs", name, self._read_training_log)
+
+    def config(self, name: str) -> Config:
+        """Read a configuration file."""
+        return self._once("configs", name, self._read_config)
+
+    def project(self) -> Project:
+        """Return the folder that the spec stands in, with its git history."""
+        from pytest_mle.inputs.project import Project
+
+        if self._project is None:
+            self._project = Project(self._spec.root.resolve(), self._trust.data_roots)
+        return self._project
 
     def predictions(self, model: Model, dataset: Dataset, progress: Progress | None = None) -> Predictions:
         """Return the model's predictions on a whole data set, from memory, from disk or computed now."""
@@ -152,6 +175,13 @@ class InputStore:
             str(entry.options.get("format")), read_training_log
         )
         return reader(entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots())
+
+    def _read_config(self, entry: InputEntry) -> Config:
+        from pytest_mle.inputs.configs import read_config
+
+        return read_config(
+            entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
+        )
 
 
 def require_differentiable(model: Model) -> Model:

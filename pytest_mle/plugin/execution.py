@@ -36,6 +36,8 @@ FIXTURES = {
     "model": "mle_model",
     "training_log": "mle_training_log",
     "predictions": "mle_predictions",
+    "config": "mle_config",
+    "project": "mle_project",
     "rng": "mle_rng",
     "clock": "mle_clock",
     "progress": "mle_progress",

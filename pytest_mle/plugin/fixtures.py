@@ -12,9 +12,11 @@ from pytest_mle.plugin.execution import binding_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from pytest_mle.inputs.config import Config
     from pytest_mle.inputs.dataset import Dataset
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.predictions import Predictions
+    from pytest_mle.inputs.project import Project
     from pytest_mle.inputs.training_log import TrainingLog
     from pytest_mle.records.clock import Clock
     from pytest_mle.records.progress import Progress
@@ -55,6 +57,18 @@ def mle_training_log(request: pytest.FixtureRequest) -> TrainingLog:
 def mle_predictions(request: pytest.FixtureRequest) -> Predictions:
     """The predictions of the item's model on its data set; computed once a run and cached on disk."""
     return binding_of(request.node).predictions()
+
+
+@pytest.fixture
+def mle_config(request: pytest.FixtureRequest) -> Config:
+    """The item's configuration file (`using:` or `defaults:`)."""
+    return binding_of(request.node).config()
+
+
+@pytest.fixture
+def mle_project(request: pytest.FixtureRequest) -> Project:
+    """The folder that the spec stands in, with its git history."""
+    return binding_of(request.node).around.store.project()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ class InputDeclaration:
     """One positional parameter of a check.
 
     ``kind`` is ``dataset``, ``model``, ``differentiable_model``, ``training_log``, ``predictions``, ``config``,
-    ``record``, ``table``, ``requirements``, ``results``, ``rng``, ``clock`` or ``progress``.
+    ``record``, ``table``, ``project``, ``requirements``, ``results``, ``rng``, ``clock`` or ``progress``.
     """
 
     name: str

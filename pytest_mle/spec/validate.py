@@ -28,7 +28,7 @@ SECTIONS = {kind: section for section, kind in KIND_OF_SECTION.items()} | {
     "predictions": "models",
 }
 # What the run hands in by itself.
-GIVEN = frozenset({"rng", "clock", "progress", "results"})
+GIVEN = frozenset({"rng", "clock", "progress", "results", "project"})
 
 
 class Checks:

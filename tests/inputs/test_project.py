@@ -1,0 +1,69 @@
+"""A project's files and git history, read without changing or running anything of it."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from pytest_mle.errors import TrustError
+from pytest_mle.inputs.project import Project
+
+IDENTITY = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+
+
+def git(folder, *arguments):
+    """Run git in a folder."""
+    done = subprocess.run(["git", *IDENTITY, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A repository with one commit; the spec stands in a folder of it."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / "spec").mkdir()
+    (tmp_path / "spec" / "train.py").write_text("pass\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    return Project((tmp_path / "spec").resolve())
+
+
+def test_commits_and_changes_are_found(project):
+    """The commit that is checked out, others by their name, and files that differ from it."""
+    repository = project.repository
+    head = git(project.root, "rev-parse", "HEAD")
+    assert repository.head == head
+    assert repository.has_commit(head[:10])
+    assert not repository.has_commit("0" * 40)
+    assert not repository.has_commit("--all")
+    assert not repository.has_commit("")
+    assert not repository.is_shallow
+    assert repository.changed_files() == []
+    (project.root / "train.py").write_text("raise\n")
+    (project.root / "new.py").write_text("pass\n")
+    assert repository.changed_files() == ["spec/train.py"]
+    assert repository.is_tracked(project.root / "train.py")
+    assert not repository.is_tracked(project.root / "new.py")
+
+
+def test_nothing_that_a_repository_configures_is_run(project, tmp_path):
+    """A file-system monitor in the repository's own configuration would be code of somebody else."""
+    witness = tmp_path / "ran"
+    git(project.root, "config", "core.fsmonitor", f"touch {witness}; false")
+    project.repository.changed_files()
+    assert not witness.exists()
+
+
+def test_a_folder_without_repository_and_one_without_commit(tmp_path):
+    """No repository is None; an empty one has no head."""
+    assert Project(tmp_path.resolve()).repository is None
+    git(tmp_path, "init", "-q")
+    assert Project(tmp_path.resolve()).repository.head is None
+
+
+def test_files_stay_inside_the_project(project):
+    """A path that leads out needs to be granted."""
+    assert project.file("train.py") == project.root / "train.py"
+    with pytest.raises(TrustError, match="--mle-data-root="):
+        project.file("../other")
