@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, theilslopes
 
-from pytest_mle.checks.training.trend import mann_kendall, theil_sen_slope
+from pytest_mle.checks.training.trend import count_pairs, mann_kendall, theil_sen_slope
 
 SERIES = st.lists(st.integers(-20, 20), min_size=3, max_size=60).map(lambda values: np.array(values, dtype=np.float64))
 DISTINCT = st.lists(st.integers(-1000, 1000), min_size=3, max_size=50, unique=True).map(
@@ -106,3 +109,51 @@ def test_equal_times():
     """Two values at one time have no slope."""
     with pytest.raises(ValueError, match="increase"):
         theil_sen_slope(np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0]))
+
+
+@given(SERIES)
+def test_pairs_counted_by_bits_are_all_pairs(values):
+    """Counting without a matrix gives what a matrix of all pairs gives."""
+    signs = np.triu(np.sign(values[None, :] - values[:, None]), 1)
+
+    assert count_pairs(values) == ((signs > 0).sum(), (signs < 0).sum())
+
+
+@pytest.mark.parametrize("kind", ["noise", "walk", "steps", "two values", "decay", "constant"])
+def test_slope_of_a_long_series_equals_scipy(kind):
+    """The counted median is that of all pairs, to the rank that it promises."""
+    rng = np.random.default_rng(4)
+    times = np.cumsum(rng.integers(1, 4, 2500)).astype(np.float64)
+    series = {
+        "noise": rng.normal(size=2500) + 0.001 * times,
+        "walk": np.cumsum(rng.normal(size=2500)),
+        "steps": np.round(np.cumsum(rng.normal(size=2500))),
+        "two values": rng.integers(0, 2, 2500).astype(np.float64),
+        "decay": np.exp(-times / 500),
+        "constant": np.ones(2500),
+    }
+    values = series[kind]
+    first, second = np.triu_indices(len(values), 1)
+    slopes = (values[second] - values[first]) / (times[second] - times[first])
+
+    found = theil_sen_slope(times, values)
+
+    low, high = np.quantile(slopes, [0.5 - 2e-6, 0.5 + 2e-6])
+    assert low <= found <= high
+    assert found == pytest.approx(theilslopes(values, times).slope, abs=1e-5 * np.abs(slopes).max())
+
+
+def test_long_series_need_neither_long_nor_much_memory():
+    """All pairs of 50,000 values would take 10 GB; counting them takes a few megabytes."""
+    values = np.random.default_rng(5).normal(size=50_000)
+    tracemalloc.start()
+    begin = time.process_time()
+    trend = mann_kendall(values)
+    slope = theil_sen_slope(np.arange(50_000.0), values)
+    seconds, (_, peak) = time.process_time() - begin, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert abs(trend.tau) < 0.01
+    assert abs(slope) < 1e-6
+    assert peak < 50e6
+    assert seconds < 20
