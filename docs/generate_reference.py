@@ -33,6 +33,7 @@ FAMILIES = {
     "drift": "Drift",
     "deployment": "Deployment",
     "resources": "Resources",
+    "experiments": "Experiments",
     "traceability": "Traceability",
 }
 # What the tables of keys are called; the order is that of the page.

@@ -1,0 +1,1 @@
+"""Configuration, experiment records, versions and stored artefacts of a training."""
