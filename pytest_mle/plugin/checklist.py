@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import signal
 import tempfile
@@ -88,6 +89,9 @@ class Checklist:
         config.pluginmanager.register(fixtures, "mle-fixtures")
         # While a check runs, pytest captures what is written to standard error.
         self._stderr = os.dup(2)
+        # Specs, collected items and results live to the end: the garbage collector need not walk them again and again.
+        gc.freeze()
+        config.add_cleanup(gc.unfreeze)
         self._cleanup.callback(os.close, self._stderr)
         self._end_cleanly_on_sigterm()
 
@@ -256,7 +260,8 @@ class Checklist:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self) -> Generator[None, Any, Any]:
-        """End the run with exit code 4 where workers found the spec to be wrong."""
+        """Run the items; end with exit code 4 where workers found the spec to be wrong."""
+        gc.freeze()
         outcome = yield
         if self._usage_problem is not None:
             self._refuse([self._usage_problem])
@@ -396,6 +401,8 @@ class Checklist:
             return
         if int(exitstatus) == int(pytest.ExitCode.USAGE_ERROR):
             self.book.select_all()
+        gc.collect()  # first: what the tests left behind shall be found, and not be frozen
+        gc.freeze()
         self.judge_derived()
         problems = self._problems(int(exitstatus))
         report = self.reports.build(int(exitstatus), problems)

@@ -103,8 +103,12 @@ class ItemResult:
 
 def result_to_json(result: ItemResult) -> dict[str, Any]:
     """Turn a result into plain JSON types, ready for xdist and for `results.json`."""
-    data = _adapter().dump_python(result, exclude_defaults=True, warnings=False)
-    return plain_json(data)  # type: ignore[no-any-return]
+    return plain_json(result_data(result))  # type: ignore[no-any-return]
+
+
+def result_data(result: ItemResult) -> dict[str, Any]:
+    """Return a result as nested mappings and lists, without what has its default value."""
+    return _adapter().dump_python(result, exclude_defaults=True, warnings=False)  # type: ignore[no-any-return]
 
 
 def plain_json(value: Any) -> Any:

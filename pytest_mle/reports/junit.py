@@ -162,7 +162,7 @@ def _case(item: ItemResult, name: str, spec: SpecReport) -> _Case:
         message=message,
         text=text,
         system_out=_cut(_without_attachments(xml_text(_system_out(item, spec))), TEXT_LIMIT),
-        properties=_properties_text((_cut_name(name), _property(one)) for name, one in item_properties(item, spec)),
+        properties=_properties_text(item_properties(item, spec)),
     )
 
 
@@ -182,9 +182,7 @@ def _completeness_case(spec: SpecReport, practice: BasePractice, items: Sequence
             xml_text(f"{message}\n\nAdd an item to {spec.path}, or leave the process out of `processes`."), TEXT_LIMIT
         ),
         system_out="",
-        properties=_properties_text(
-            (("mle.verdict", Verdict.PENDING.value), ("mle.official_bp", xml_line(practice.id)))
-        ),
+        properties=_properties_text((("mle.verdict", Verdict.PENDING.value), ("mle.official_bp", practice.id))),
     )
 
 
@@ -246,10 +244,13 @@ def _with_properties(xml: str, cases: Sequence[_Case]) -> str:
 
 
 def _properties_text(properties: Iterable[tuple[str, str]]) -> str:
-    lines = (
-        f'        <property name="{_attribute(name)}" value="{_attribute(value)}" />\n' for name, value in properties
-    )
-    return f"<properties>\n{''.join(lines)}      </properties>"
+    lines = "".join(_property_line(name, value) for name, value in properties)
+    return f"<properties>\n{lines}      </properties>"
+
+
+@lru_cache(maxsize=20_000)  # most properties of an item are those of its neighbours
+def _property_line(name: str, value: str) -> str:
+    return f'        <property name="{_attribute(_cut_name(name))}" value="{_attribute(_property(value))}" />\n'
 
 
 def _attribute(text: str) -> str:

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import MleError
-from pytest_mle.records.result import ItemResult, result_from_json, result_to_json
+from pytest_mle.records.result import ItemResult, result_data, result_from_json, result_to_json
 from pytest_mle.records.verdict import Verdict
 from pytest_mle.reports.escaping import unicode_text
 from pytest_mle.reports.gate import Gate, base_practice_counts, gate, run_gate
@@ -160,9 +160,18 @@ def report_text(report: RunReport) -> str:
         counts = base_practice_counts(spec)
         members = _members({**data, "gate": _gate_to_json(gate(spec)), "base_practice_counts": counts})
         # Item by item as text: the data of all at once would take as much memory again as the whole run.
-        specs.append(_object({**members, "items": _array(strict_text(result_to_json(item)) for item in spec.items)}))
+        specs.append(_object({**members, "items": _array(_item_text(item) for item in spec.items)}))
     run = {"format_version": report.format_version, **asdict(replace(report, specs=()))}
     return _object({**_members({**run, "gate": _gate_to_json(report.gate)}), "specs": _array(specs)})
+
+
+def _item_text(item: ItemResult) -> str:
+    try:
+        text = _text(result_data(item))
+        text.encode("utf-8")
+    except (TypeError, ValueError):
+        return strict_text(result_to_json(item))
+    return text
 
 
 def report_to_json(report: RunReport) -> dict[str, Any]:
