@@ -26,6 +26,8 @@ BUILT_IN = {
     "model_size": "pytest_mle.checks.resources.model_size",
     "quantization_accuracy_drop": "pytest_mle.checks.deployment.quantization_accuracy_drop",
     "requirements_traceability": "pytest_mle.checks.traceability.requirements_traceability",
+    "training_exit_criteria": "pytest_mle.checks.experiments.training_exit_criteria",
+    "training_reproducibility": "pytest_mle.checks.experiments.training_reproducibility",
     "training_convergence": "pytest_mle.checks.training.training_convergence",
 }
 

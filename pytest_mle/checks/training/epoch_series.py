@@ -27,12 +27,13 @@ class EpochSeries:
     epochs: NDArray[np.int64]
     values: NDArray[np.float64]
     nonfinite_epochs: tuple[int, ...]
+    lost_epochs: tuple[int, ...] = ()
 
     @property
     def finite(self) -> EpochSeries:
         """The same series without values that are not finite."""
         kept = np.isfinite(self.values)
-        return EpochSeries(self.epochs[kept], self.values[kept], self.nonfinite_epochs)
+        return EpochSeries(self.epochs[kept], self.values[kept], self.nonfinite_epochs, self.lost_epochs)
 
 
 def epoch_series(log: TrainingLog, name: str) -> EpochSeries:
@@ -41,14 +42,28 @@ def epoch_series(log: TrainingLog, name: str) -> EpochSeries:
     Raises :class:`~pytest_mle.errors.InputError` with the series that there are if this one is not among them.
     """
     if name not in log.series:
-        raise InputError(f"the log has no series {name!r}. {closest(name, list(log.series))}", Location(log.path))
+        raise missing_series(log, name)
     values = log.series[name]
     gaps = np.isin(log.epochs, np.array(log.metadata.get("gaps", {}).get(name, ()), dtype=np.int64))
     there = np.flatnonzero(~gaps)
     due = _due(there, len(log.epochs))
     lost = due & gaps
     nonfinite = (~gaps & ~np.isfinite(values)) | lost
-    return EpochSeries(log.epochs[there], values[there], tuple(log.epochs[nonfinite].tolist()))
+    return EpochSeries(log.epochs[there], values[there], _listed(log, nonfinite), _listed(log, lost))
+
+
+def missing_series(log: TrainingLog, name: str, why: str = "") -> InputError:
+    """Return the error that a series is not in a log: with the name that was probably meant, and all that there are."""
+    hint = closest(name, list(log.series))
+    if hint.startswith("Did"):
+        hint += f" The log has: {', '.join(sorted(log.series))}."
+    if name in log.step_series:
+        hint = f"It has values by step, but none by epoch. {hint}"
+    return InputError(f"the log has no series {name!r}{why}. {hint}", Location(log.path))
+
+
+def _listed(log: TrainingLog, chosen: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(log.epochs[chosen].tolist())
 
 
 def _due(there: NDArray[np.int64], count: int) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""Did the training converge, stay finite and keep what it had learned."""
+"""Did the training converge and keep what it had learned."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pytest_mle.checks.declaration import check
+from pytest_mle.checks.training.curve import curve
 from pytest_mle.checks.training.epoch_series import EpochSeries, epoch_series
+from pytest_mle.checks.training.run_status import run_finished
+from pytest_mle.checks.training.selected_checkpoint import selected_epoch as epoch_of_checkpoint
 from pytest_mle.checks.training.trend import mann_kendall, theil_sen_slope
-from pytest_mle.errors import InputError, Location
-from pytest_mle.records.figure import Figure, Series
-from pytest_mle.records.finding import Finding, Findings, ValidityCondition
+from pytest_mle.records.figure import Figure
+from pytest_mle.records.finding import CAP, Finding, Findings, ValidityCondition
 from pytest_mle.records.measurement import Measurement
 from pytest_mle.records.quantity import exact
 
@@ -29,9 +31,13 @@ QUANTITIES = {
     "missing_epochs": exact("{epoch}", "lower", "Epochs between the first and the last that the log leaves out."),
     "nonfinite_losses": exact("{finding}", "lower", "Losses that are NaN, infinite, or absent where one is due."),
     "plateau_epochs": exact(
-        "{epoch}", "higher", "Epochs since the smoothed monitor last improved; 0 if it has risen above its best since."
+        "{epoch}",
+        "higher",
+        "Epochs since the smoothed monitor last improved; 0 if it never did, or has risen above its best since.",
     ),
     "best_epoch": exact("{epoch}", None, "Epoch of the smallest smoothed monitor."),
+    "best_smoothed_loss": exact("1", "lower", "Smallest smoothed monitor."),
+    "relative_validation_loss_reduction": exact("1", "higher", "Fall of the smoothed monitor from its first to best."),
     "relative_train_loss_reduction": exact("1", "higher", "Fall of the training loss from first to last window."),
     "relative_validation_loss_rise": exact("1", "lower", "Rise of the monitor's last window above its smoothed best."),
     "final_slope_per_epoch": exact("1", "lower", "Theil-Sen slope of the monitor over its last epochs."),
@@ -40,10 +46,6 @@ QUANTITIES = {
     "selected_epoch": exact("{epoch}", None, "Epoch of the selected checkpoint."),
     "selected_metric": exact("1", "higher", "Validation metric of the selected checkpoint; not a test result."),
     "selected_metric_neighbourhood": exact("1", "higher", "Median of the metric around the selected epoch."),
-    "nonfinite_gradients": exact("{finding}", "lower", "Gradient norms that are NaN, infinite or absent where due."),
-    "median_gradient_norm": exact("1", None, "Median of the gradient norm over all epochs."),
-    "exploding_steps_fraction": exact("1", "lower", "Share of logged gradient norms above gradient_maximum."),
-    "vanishing_windows": exact("{finding}", "lower", "Windows whose median gradient norm is below gradient_minimum."),
 }
 
 
@@ -59,10 +61,8 @@ def training_convergence(
     minimum_epochs: int = 20,
     tolerance: float = 0.001,
     plateau_rise: float = 0.1,
-    gradient_maximum: float = 1000.0,
-    gradient_minimum: float = 1e-6,
 ) -> Measurement:
-    """Measure convergence, overfitting and gradients of one training run from its log.
+    """Measure convergence and overfitting of one training run from its log.
 
     Losses are smoothed by a mean over ``smoothing`` values that ends at each epoch; windows are a share of the run, so
     the measures mean the same for 50 and for 500 epochs. The metric comes from validation data, on which the checkpoint
@@ -72,16 +72,17 @@ def training_convergence(
     Parameters
     ----------
     log
-        With the series ``train_loss`` and ``monitor``; without ``metric`` or ``gradient_norm``, what rests on them is
-        not measured (NaN).
+        With the series ``train_loss`` and ``monitor``; without ``metric``, what rests on it is not measured (NaN). A
+        run that is known to be running, failed or killed shows nothing: the validity condition ``run_finished``.
     monitor
         Validation loss that shall reach a plateau; smaller is better.
     metric
         Validation metric of the selected checkpoint; larger is better.
     selected_epoch
-        Epoch of the checkpoint that was kept; by default the first with the largest metric.
+        Epoch of the checkpoint that was kept; by default the one that the run marks as its best, else the first with
+        the largest metric.
     smoothing
-        Values in the mean; also epochs around the selected one, and in a window of gradients.
+        Values in the mean; also epochs around the selected one.
     window_fraction
         Share of the values in the first and last window, above 0 and at most 0.5. Trends are taken over the last window
         or over 10 values, if that is more.
@@ -91,9 +92,6 @@ def training_convergence(
         Relative improvement of the smoothed monitor that counts as one.
     plateau_rise
         If the smoothed monitor ends more than this share above its best, it has left its plateau.
-    gradient_maximum, gradient_minimum
-        Gradient norms above explode; windows whose median is below vanish. Single steps that mixed precision skipped
-        (norm 0) or spikes while warming up are no defect by themselves.
 
     Raises
     ------
@@ -111,17 +109,17 @@ def training_convergence(
         "epochs_logged": len(log),
         "missing_epochs": int(log.epochs[-1] - log.epochs[0]) + 1 - len(log) if len(log) else 0,
         "nonfinite_losses": nonfinite_count,
-        **_gradients(log, smoothing, gradient_minimum, gradient_maximum),
         **_selected_checkpoint(log, metric, selected_epoch, smoothing),
     }
     if enough and not nonfinite_count:
         quantities |= _convergence(watched, smoothing, window_fraction, tolerance, plateau_rise)
-        quantities["relative_train_loss_reduction"] = _reduction(train, window_fraction)
+        quantities["relative_train_loss_reduction"] = relative_reduction(train, window_fraction)
     shortest = min(len(train.values), len(watched.values))
     return Measurement(
         quantities=quantities,
-        findings=_findings(log, nonfinite),
+        findings=nonfinite_findings(log, nonfinite),
         validity=(
+            run_finished(log),
             ValidityCondition(
                 "enough_epochs",
                 enough,
@@ -139,8 +137,6 @@ def training_convergence(
             "minimum_epochs": minimum_epochs,
             "tolerance": tolerance,
             "plateau_rise": plateau_rise,
-            "gradient_maximum": gradient_maximum,
-            "gradient_minimum": gradient_minimum,
         },
     )
 
@@ -168,14 +164,19 @@ def _convergence(
     smooth = smoothed(watched.values, smoothing)
     epochs = watched.epochs[smoothing - 1 :]
     best = float(smooth.min())
-    window = _window(len(watched.values), window_fraction)
+    window = values_in_window(len(watched.values), window_fraction)
     rise = _relative(float(watched.values[-window:].mean()) - best, best)
     has_left = _relative(float(smooth[-1]) - best, best) > plateau_rise
+    since = epochs_since_improvement(smooth, epochs, tolerance)
+    # A loss that never fell is flat as well, and shows that nothing was learned.
+    has_fallen = since < int(epochs[-1] - epochs[0])
     tail = max(window, min(_SHORTEST_TREND, len(watched.values)))
     trend = mann_kendall(watched.values[-tail:])
     return {
-        "plateau_epochs": 0 if has_left else epochs_since_improvement(smooth, epochs, tolerance),
+        "plateau_epochs": since if has_fallen and not has_left else 0,
         "best_epoch": int(epochs[int(smooth.argmin())]),
+        "best_smoothed_loss": best,
+        "relative_validation_loss_reduction": _relative(float(smooth[0]) - best, float(smooth[0])),
         "relative_validation_loss_rise": rise,
         "final_slope_per_epoch": theil_sen_slope(watched.epochs[-tail:].astype(np.float64), watched.values[-tail:]),
         "overfitting_trend": trend.tau,
@@ -183,14 +184,15 @@ def _convergence(
     }
 
 
-def _reduction(train: EpochSeries, window_fraction: float) -> float:
+def relative_reduction(train: EpochSeries, window_fraction: float) -> float:
     """Return the fall from the first to the last window, relative to the size of the first (losses may be negative)."""
-    window = _window(len(train.values), window_fraction)
+    window = values_in_window(len(train.values), window_fraction)
     first, last = float(train.values[:window].mean()), float(train.values[-window:].mean())
     return _relative(first - last, first)
 
 
-def _window(count: int, window_fraction: float) -> int:
+def values_in_window(count: int, window_fraction: float) -> int:
+    """Return how many values a share of a series is, at least one."""
     return max(1, round(count * window_fraction))
 
 
@@ -200,77 +202,46 @@ def _relative(change: float, reference: float) -> float:
     return change / abs(reference) if reference else math.copysign(math.inf, change)
 
 
-def _selected_checkpoint(log: TrainingLog, metric: str, selected_epoch: int | None, smoothing: int) -> dict[str, float]:
-    if selected_epoch is not None and selected_epoch not in log.epochs:
-        epochs = f"{log.epochs[0]}..{log.epochs[-1]}" if len(log) else "none"
-        raise InputError(f"the log has no epoch {selected_epoch}; it has {epochs}", Location(log.path))
-    unknown = _NOT_MEASURED if selected_epoch is None else float(selected_epoch)
-    nothing = {
-        "selected_epoch": unknown,
+def _selected_checkpoint(log: TrainingLog, metric: str, declared: int | None, smoothing: int) -> dict[str, float]:
+    scored = epoch_series(log, metric).finite if metric in log.series else None
+    selected = epoch_of_checkpoint(log, scored, declared)
+    measured = {
+        "selected_epoch": _NOT_MEASURED if selected is None else float(selected),
         "selected_metric": _NOT_MEASURED,
         "selected_metric_neighbourhood": _NOT_MEASURED,
     }
-    if metric not in log.series:
-        return nothing
-    scored = epoch_series(log, metric).finite
-    if not len(scored.values):
-        return nothing
-    selected = int(scored.epochs[int(scored.values.argmax())]) if selected_epoch is None else selected_epoch
-    (found,) = np.nonzero(scored.epochs == selected)
-    if not len(found):
-        return nothing
-    position = int(found[0])
+    if scored is None or selected is None or selected not in scored.epochs:
+        return measured
+    position = int(np.flatnonzero(scored.epochs == selected)[0])
     around = scored.values[max(0, position - smoothing // 2) : position + smoothing // 2 + 1]
     return {
-        "selected_epoch": selected,
+        **measured,
         "selected_metric": float(scored.values[position]),
         "selected_metric_neighbourhood": float(np.median(around)),
     }
 
 
-def _gradients(log: TrainingLog, window: int, minimum: float, maximum: float) -> dict[str, float]:
-    if "gradient_norm" not in log.series:
-        names = ("nonfinite_gradients", "median_gradient_norm", "exploding_steps_fraction", "vanishing_windows")
-        return dict.fromkeys(names, _NOT_MEASURED)
-    series = epoch_series(log, "gradient_norm")
-    norms = series.finite.values
-    if not len(norms):
-        nothing = dict.fromkeys(
-            ("median_gradient_norm", "exploding_steps_fraction", "vanishing_windows"), _NOT_MEASURED
-        )
-        return {"nonfinite_gradients": len(series.nonfinite_epochs), **nothing}
-    windows = np.lib.stride_tricks.sliding_window_view(norms, min(window, len(norms)))
-    return {
-        "nonfinite_gradients": len(series.nonfinite_epochs),
-        "median_gradient_norm": float(np.median(norms)),
-        "exploding_steps_fraction": float((series.values[~np.isnan(series.values)] > maximum).mean()),
-        "vanishing_windows": int((np.median(windows, axis=1) < minimum).sum()),
-    }
-
-
-def _findings(log: TrainingLog, nonfinite: dict[str, tuple[int, ...]]) -> tuple[Findings, ...]:
-    found = [
+def nonfinite_findings(log: TrainingLog, nonfinite: dict[str, tuple[int, ...]]) -> tuple[Findings, ...]:
+    """Return the findings of losses that are NaN, infinite or absent, by series."""
+    total = sum(map(len, nonfinite.values()))
+    shown = [
         Finding("the value is not finite or absent", log.path, subject=f"{name} of epoch {epoch}")
         for name, epochs in nonfinite.items()
-        for epoch in epochs
+        for epoch in epochs[:CAP]
     ]
-    return (Findings.collect("nonfinite_losses", found),) if found else ()
+    return (Findings("nonfinite_losses", total, tuple(shown[:CAP])),) if total else ()
 
 
 def _figures(
     train: EpochSeries, watched: EpochSeries, monitor: str, selected_epoch: float, smoothing: int
 ) -> tuple[Figure, ...]:
-    lines = [_line("train_loss", train.finite.epochs, train.finite.values)]
     finite = watched.finite
-    lines.append(_line(monitor, finite.epochs, finite.values))
+    lines = [curve("train_loss", train.epochs, train.values), curve(monitor, watched.epochs, watched.values)]
     if len(finite.values) >= smoothing:
-        lines.append(_line(f"{monitor} (smoothed)", finite.epochs[smoothing - 1 :], smoothed(finite.values, smoothing)))
+        smooth = smoothed(finite.values, smoothing)
+        lines.append(curve(f"{monitor} (smoothed)", finite.epochs[smoothing - 1 :], smooth))
     marks = () if math.isnan(selected_epoch) else (("selected", float(selected_epoch)),)
     return (Figure("line", "Losses by epoch", tuple(lines), x_label="epoch", y_label="loss", marks=marks),)
-
-
-def _line(name: str, epochs: NDArray[np.int64], values: NDArray[np.float64]) -> Series:
-    return Series(name, tuple(values.tolist()), x=tuple(map(float, epochs.tolist())))
 
 
 def _check_parameters(

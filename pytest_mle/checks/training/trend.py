@@ -37,8 +37,8 @@ def mann_kendall(values: NDArray[np.float64]) -> Trend:
     """Test a series in order of time, shape ``(time,)``, for an increasing trend (Mann 1945, Kendall 1975).
 
     The p-value is exact for up to 50 values without ties, else a normal approximation with the correction for ties and
-    for continuity (Gilbert 1987, section 16.4). Time grows as ``n log(n)``, memory as ``n``. Raises ValueError for fewer
-    than 3 values or for values not finite.
+    for continuity (Gilbert 1987, section 16.4). Time grows as ``n log(n)``, memory as ``n``. Raises ValueError for
+    fewer than 3 values or for values not finite.
     """
     _check(values)
     n = len(values)
