@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from pytest_mle.records.verdict import Verdict
@@ -32,7 +32,7 @@ from pytest_mle.reports.gate import base_practice_counts, items_of, unshown_base
 from pytest_mle.reports.properties import item_properties, spec_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_mle.records.result import ItemResult
     from pytest_mle.reports.run_report import RunReport, SpecReport
@@ -77,6 +77,14 @@ class _Case:
     properties: str
 
 
+class _WrittenCase(NamedTuple):
+    """A test case as XML, and what its suite counts of it."""
+
+    text: str
+    element: str | None
+    time_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class _Suite:
     """What all test cases of a file share."""
@@ -99,11 +107,11 @@ def junit_files(report: RunReport) -> dict[str, bytes]:
     for spec, label in zip(report.specs, labels, strict=True):
         missing = {practice.id: practice for practice in unshown_base_practices(spec)}
         for base_practice in base_practice_counts(spec):
-            cases = _cases(spec, base_practice, missing.get(base_practice))
-            if not cases:
-                continue
             suite = _suite(report, spec, base_practice, label)
             stem = f"TEST-{label + '.' if label else ''}{_safe_file_name(base_practice)}"
+            cases = [_write_case(suite, case) for case in _cases(spec, base_practice, missing.get(base_practice))]
+            if not cases:
+                continue
             for number, content in enumerate(_documents(suite, cases), start=1):
                 files[_unused(stem if number == 1 else f"{stem}.part{number}", files)] = content
     return files
@@ -135,13 +143,12 @@ def _suite(report: RunReport, spec: SpecReport, base_practice: str, label: str) 
     )
 
 
-def _cases(spec: SpecReport, base_practice: str, missing: BasePractice | None) -> list[_Case]:
+def _cases(spec: SpecReport, base_practice: str, missing: BasePractice | None) -> Iterator[_Case]:
     items = [item for item in items_of(spec, base_practice) if item.verdict is not Verdict.NOT_SELECTED]
     names = _unique_names([item.name for item in items])
-    cases = [_case(item, name, spec) for item, name in zip(items, names, strict=True)]
+    yield from (_case(item, name, spec) for item, name in zip(items, names, strict=True))
     if missing is not None and not any(item.verdict.is_red for item in items):
-        cases.append(_completeness_case(spec, missing, items))
-    return cases
+        yield _completeness_case(spec, missing, items)
 
 
 def _case(item: ItemResult, name: str, spec: SpecReport) -> _Case:
@@ -204,7 +211,19 @@ def _system_out(item: ItemResult, spec: SpecReport) -> str:
     return "\n".join(lines)
 
 
-def _documents(suite: _Suite, cases: Sequence[_Case]) -> list[bytes]:
+def _write_case(suite: _Suite, case: _Case) -> _WrittenCase:
+    from junit_xml import TestSuite
+
+    made = TestSuite(suite.name, [_junit_case(suite, case)]).build_xml_doc().find("testcase")
+    _mend(made, case)
+    ET.indent(made, level=2)
+    # As elements, the properties would take most of the time. An empty element looks like nothing else in the text: in
+    # attributes and contents its first character is escaped.
+    before, _, after = ET.tostring(made, encoding="unicode").partition("<properties />")
+    return _WrittenCase(f"    {before}{case.properties}{after}\n", case.element, case.time_s)
+
+
+def _documents(suite: _Suite, cases: Sequence[_WrittenCase]) -> list[bytes]:
     content = _document(suite, cases)
     if len(content) <= FILE_LIMIT or len(cases) == 1:
         return [content]
@@ -212,35 +231,24 @@ def _documents(suite: _Suite, cases: Sequence[_Case]) -> list[bytes]:
     return [*_documents(suite, cases[:half]), *_documents(suite, cases[half:])]
 
 
-def _document(suite: _Suite, cases: Sequence[_Case]) -> bytes:
+def _document(suite: _Suite, cases: Sequence[_WrittenCase]) -> bytes:
     from junit_xml import TestSuite
 
     element = TestSuite(
-        suite.name,
-        [_junit_case(suite, case) for case in cases],
-        hostname=suite.hostname,
-        timestamp=suite.timestamp,
-        properties=suite.properties,
+        suite.name, hostname=suite.hostname, timestamp=suite.timestamp, properties=suite.properties
     ).build_xml_doc()
     del element.attrib["disabled"]
+    element.set("tests", str(len(cases)))
+    for name, kind in (("errors", "error"), ("failures", "failure"), ("skipped", "skipped")):
+        element.set(name, str(sum(case.element == kind for case in cases)))
     element.set("time", f"{sum(case.time_s for case in cases):.3f}")
-    for child, case in zip(element.iter("testcase"), cases, strict=True):
-        _mend(child, case)
     root = ET.Element("testsuites", {"name": PRODUCER})
     for name in ("tests", "failures", "errors", "time"):
         root.set(name, element.attrib[name])
     root.append(element)
     ET.indent(root)
-    return f"{DECLARATION}\n{_with_properties(ET.tostring(root, encoding='unicode'), cases)}\n".encode()
-
-
-def _with_properties(xml: str, cases: Sequence[_Case]) -> str:
-    """Fill in the properties of the test cases, most of a file: as elements they took most of the time to write it.
-
-    An empty element looks like nothing else in the file: in attributes and text its first character is escaped.
-    """
-    before, *after = xml.split("<properties />")
-    return before + "".join(case.properties + text for case, text in zip(cases, after, strict=True))
+    before, end, after = ET.tostring(root, encoding="unicode").rpartition("  </testsuite>")
+    return "".join((f"{DECLARATION}\n", before, *(case.text for case in cases), end, after, "\n")).encode()
 
 
 def _properties_text(properties: Iterable[tuple[str, str]]) -> str:
