@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_mle.inputs.training_log import TrainingLog
 
 _NOT_MEASURED = math.nan
-_SHORTEST_TREND = 10
+SHORTEST_TREND = 10
 
 QUANTITIES = {
     "epochs_logged": exact("{epoch}", "higher", "Epochs in the log."),
@@ -165,18 +165,18 @@ def _convergence(
     epochs = watched.epochs[smoothing - 1 :]
     best = float(smooth.min())
     window = values_in_window(len(watched.values), window_fraction)
-    rise = _relative(float(watched.values[-window:].mean()) - best, best)
-    has_left = _relative(float(smooth[-1]) - best, best) > plateau_rise
+    rise = relative_change(float(watched.values[-window:].mean()) - best, best)
+    has_left = relative_change(float(smooth[-1]) - best, best) > plateau_rise
     since = epochs_since_improvement(smooth, epochs, tolerance)
     # A loss that never fell is flat as well, and shows that nothing was learned.
     has_fallen = since < int(epochs[-1] - epochs[0])
-    tail = max(window, min(_SHORTEST_TREND, len(watched.values)))
+    tail = max(window, min(SHORTEST_TREND, len(watched.values)))
     trend = mann_kendall(watched.values[-tail:])
     return {
         "plateau_epochs": since if has_fallen and not has_left else 0,
         "best_epoch": int(epochs[int(smooth.argmin())]),
         "best_smoothed_loss": best,
-        "relative_validation_loss_reduction": _relative(float(smooth[0]) - best, float(smooth[0])),
+        "relative_validation_loss_reduction": relative_change(float(smooth[0]) - best, float(smooth[0])),
         "relative_validation_loss_rise": rise,
         "final_slope_per_epoch": theil_sen_slope(watched.epochs[-tail:].astype(np.float64), watched.values[-tail:]),
         "overfitting_trend": trend.tau,
@@ -188,7 +188,7 @@ def relative_reduction(train: EpochSeries, window_fraction: float) -> float:
     """Return the fall from the first to the last window, relative to the size of the first (losses may be negative)."""
     window = values_in_window(len(train.values), window_fraction)
     first, last = float(train.values[:window].mean()), float(train.values[-window:].mean())
-    return _relative(first - last, first)
+    return relative_change(first - last, first)
 
 
 def values_in_window(count: int, window_fraction: float) -> int:
@@ -196,7 +196,8 @@ def values_in_window(count: int, window_fraction: float) -> int:
     return max(1, round(count * window_fraction))
 
 
-def _relative(change: float, reference: float) -> float:
+def relative_change(change: float, reference: float) -> float:
+    """Return a change by the size of what it is relative to; infinite for a change from 0."""
     if change == 0:
         return 0.0
     return change / abs(reference) if reference else math.copysign(math.inf, change)
