@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pytest_mle.inputs.configs import read_config
+from pytest_mle.inputs.datasets import open_dataset
 from pytest_mle.inputs.training_log import TrainingLog, TrainingRun
 
 
@@ -52,3 +53,32 @@ def values():
         return {name: None if one != one else one for name, one in found.items()}
 
     return read
+
+
+@pytest.fixture
+def folder_dataset(tmp_path):
+    """Open a YOLO data set of four tiny files with a table of attributes; contents are no images, nobody decodes them."""
+
+    def make(write=True, rows=None, columns="image,sequence,weather", name="train", more=None):
+        folder = tmp_path / "data" / name
+        if write:
+            for number in range(4):
+                for part, content in (
+                    ("images/{}.png", f"image {name} {number}"),
+                    ("labels/{}.txt", "0 0.5 0.5 0.2 0.2\n"),
+                ):
+                    path = folder / part.format(number)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_text(content)
+            lines = rows or [f"images/{n}.png,drive-{n // 2},{'rain' if n == 3 else 'clear'}" for n in range(4)]
+            (folder / "images.csv").write_text("\n".join([columns, *lines]) + "\n")
+        options = {
+            "path": f"data/{name}",
+            "format": "yolo",
+            "classes": ["pedestrian"],
+            "metadata": f"data/{name}/images.csv",
+            **(more or {}),
+        }
+        return open_dataset(name, options, tmp_path, location=None, allowed_roots=())
+
+    return make
