@@ -62,6 +62,48 @@ class Columns:
         except InputError:
             return False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns in their order."""
+        return tuple(self.cells)
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(next(iter(self.cells.values()), ()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberColumns:
+    """A CSV log that holds nothing but numbers and empty cells, one row a line below the header.
+
+    ``table`` ``(column, row)`` float64; an empty cell is a NaN whose sign bit is set, a ``nan`` in the log one whose
+    sign bit is not.
+    """
+
+    shown: str
+    names: tuple[str, ...]
+    table: NDArray[np.float64]
+    scalars: Mapping[str, Any]
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.table.shape[1])
+
+    def location(self, row: int) -> Location:
+        """Return where a row stands."""
+        return Location(self.shown, row + 2)
+
+    def numbers(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return a column's values and which rows have one."""
+        values = self.table[self.names.index(column)]
+        return values, ~(np.isnan(values) & np.signbit(values))
+
+    def is_numeric(self, column: str) -> bool:
+        """Say whether at least one cell of a column is a number."""
+        return bool(self.numbers(column)[1].any())
+
 
 def parse_number(cell: Any) -> float | None:
     """Return a number (``nan`` and ``inf`` included), or None for an empty cell."""

@@ -1,0 +1,97 @@
+"""Arrange logged values by epoch and by step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pytest_mle.inputs.training_log import StepSeries
+from pytest_mle.inputs.training_logs.layouts import STEP_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+NO_EPOCH = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Logged values of one column or metric, in the order in which they were logged.
+
+    ``values`` ``(value,)`` float64; ``positions`` ``(value,)`` int64, the place of each value's epoch among the log's
+    epochs, or ``NO_EPOCH``; ``steps`` ``(value,)`` int64 ascending, or None if the log does not say.
+    """
+
+    values: NDArray[np.float64]
+    positions: NDArray[np.int64]
+    steps: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arranged:
+    """Series by epoch, their gaps (epochs without a value), series by step, and values whose epoch is unknown."""
+
+    series: Mapping[str, NDArray[np.float64]]
+    gaps: Mapping[str, list[int]]
+    step_series: Mapping[str, StepSeries]
+    without_epoch: Mapping[str, int]
+
+
+def arrange(
+    points: Mapping[str, Points], sources: Mapping[str, tuple[str, ...]], epochs: NDArray[np.int64]
+) -> Arranged:
+    """Average the values of each epoch, add up terms, and keep what was logged more often than once an epoch by step.
+
+    ``sources`` names for each standard series its columns. A series has values by step if an epoch has several, or if
+    the epoch of some is unknown; a name that ends in ``_step`` (Lightning) is that of its series by step. A column of
+    which no value has an epoch is no series by epoch.
+    """
+    means = {column: _means(found, len(epochs)) for column, found in points.items()}
+    wanted = {**{column: (column,) for column in points}, **sources}
+    series: dict[str, NDArray[np.float64]] = {}
+    gaps: dict[str, list[int]] = {}
+    for target, terms in wanted.items():
+        is_there = np.logical_and.reduce([means[term][1] > 0 for term in terms])
+        if not any(means[term][1].any() for term in terms):
+            continue
+        series[target] = means[terms[0]][0] if len(terms) == 1 else np.sum([means[term][0] for term in terms], axis=0)
+        if not is_there.all():
+            gaps[target] = epochs[~is_there].tolist()
+    by_step = _by_step(points, means)
+    step_series = dict(by_step)
+    for target, terms in sources.items():
+        names = (*STEP_NAMES.get(target, ()), *(terms if len(terms) == 1 else ()))
+        found_name = next((one for one in names if one in by_step), None)
+        if found_name is not None:
+            step_series[target] = by_step[found_name]
+    without = {column: int((found.positions == NO_EPOCH).sum()) for column, found in points.items()}
+    return Arranged(series, gaps, step_series, {column: count for column, count in without.items() if count})
+
+
+def _means(points: Points, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the mean of each epoch's values, NaN where it has none, and how many there are."""
+    known = points.positions >= 0
+    all_known = bool(known.all())
+    positions = points.positions if all_known else points.positions[known]
+    values = points.values if all_known else points.values[known]
+    counts = np.bincount(positions, minlength=count)
+    with np.errstate(invalid="ignore"):
+        sums = np.bincount(positions, weights=values, minlength=count)
+        means = np.divide(sums, counts, out=np.full(count, math.nan), where=counts > 0)
+    return means, counts
+
+
+def _by_step(
+    points: Mapping[str, Points], means: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]]
+) -> dict[str, StepSeries]:
+    found: dict[str, StepSeries] = {}
+    for column, one in points.items():
+        has_several = bool((means[column][1] > 1).any())
+        if one.steps is not None and (has_several or bool((one.positions == NO_EPOCH).any())):
+            found[column] = StepSeries(one.steps, one.values)
+    return found
