@@ -30,6 +30,7 @@ FAMILIES = {
     "detection": "Detection",
     "classification": "Classification",
     "robustness": "Robustness",
+    "uncertainty": "Uncertainty",
     "drift": "Drift",
     "deployment": "Deployment",
     "resources": "Resources",

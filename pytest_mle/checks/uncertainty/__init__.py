@@ -1,0 +1,1 @@
+"""What a model's own confidence is worth: calibration, rejection, unknown inputs, epistemic uncertainty."""
