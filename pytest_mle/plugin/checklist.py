@@ -23,7 +23,8 @@ from pytest_mle.engine.bind import Binding, Surroundings
 from pytest_mle.engine.prediction_cache import PredictionCache
 from pytest_mle.engine.run import failed_result, run_item, verdict_before_running
 from pytest_mle.engine.store import InputStore, Readers
-from pytest_mle.errors import CollectedSpecError, MleError, SpecError, closest
+from pytest_mle.errors import CollectedSpecError, InputError, MleError, SpecError, closest
+from pytest_mle.inputs.entries import check_entry
 from pytest_mle.plugin import fixtures
 from pytest_mle.plugin.check_fixtures import fixture_module
 from pytest_mle.plugin.exclusive import turn
@@ -100,7 +101,8 @@ class Checklist:
         self._cleanup.close()
 
     def _load_all(self) -> dict[Path, Spec]:
-        specs, errors = {}, []
+        specs: dict[Path, Spec] = {}
+        errors: list[SpecError] = []
         for path in self._paths:
             try:
                 specs[path] = load_spec(
@@ -110,11 +112,35 @@ class Checklist:
                     find_check=self.find_check,
                     known_checks=[*BUILT_IN, *self._third_party],
                 )
+                errors += self._wrong_inputs(specs[path])
             except SpecError as error:
                 errors.append(error)
         if errors:
             raise CollectedSpecError(errors)
         return specs
+
+    def _wrong_inputs(self, spec: Spec) -> Iterator[SpecError]:
+        hooks = self._format_hooks()
+        for section, entries in spec.inputs.items():
+            formats = hooks.get(section, {})
+            for entry in entries.values():
+                try:
+                    check_entry(section, entry.name, entry.options, entry.location, formats)
+                except InputError as error:
+                    yield SpecError(error.message, error.location)
+
+    def _format_hooks(self) -> dict[str, dict[str, Any]]:
+        """Return the readers that other packages add, by section and format."""
+        hook = self.config.hook
+        found = {
+            "datasets": hook.pytest_mle_dataset_formats(),
+            "models": hook.pytest_mle_model_loaders(),
+            "training_logs": hook.pytest_mle_training_log_readers(),
+        }
+        return {
+            section: {name: one for added in all_added for name, one in added.items()}
+            for section, all_added in found.items()
+        }
 
     @staticmethod
     def _usage(action: Callable[[], T]) -> T:
@@ -145,16 +171,7 @@ class Checklist:
         reporter = None if self.is_worker else self.config.pluginmanager.get_plugin("terminalreporter")
         self.progress = TerminalProgress(reporter)
         cache = PredictionCache(self.settings.cache_folder)
-        readers = Readers(
-            **{
-                section: {name: one for added in hook() for name, one in added.items()}
-                for section, hook in (
-                    ("datasets", self.config.hook.pytest_mle_dataset_formats),
-                    ("models", self.config.hook.pytest_mle_model_loaders),
-                    ("training_logs", self.config.hook.pytest_mle_training_log_readers),
-                )
-            }
-        )
+        readers = Readers(**self._format_hooks())
         clock = SystemClock()
         self.around = {
             path: Surroundings(

@@ -324,6 +324,29 @@ def test_stale_cache_does_not_hide_a_damaged_image(project):
     _judge(project, DAMAGE["cut image"][1])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("format: yolo", "format: yollo", "spec.yaml:8: data set test: unknown format 'yollo'. Did you mean 'yolo'?"),
+        ("format: yolo", "format: yolo, object: x.csv", "*unknown option 'object'. Did you mean 'objects'?"),
+        ("batch_size: 4", "batchsize: 4", "spec.yaml:10: model 'detector': unknown key batchsize. Did you mean*"),
+        ("task: detection", "task: detecting", "*model 'detector': task: Input should be 'detection'*"),
+        (
+            "  models:",
+            "  configs:\n    c: {pth: c.yaml}\n  models:",
+            "*config c: unknown option 'pth'. Did you mean*",
+        ),
+    ],
+)
+def test_wrong_key_of_an_input_ends_the_run_with_code_4(project, old, new, message):
+    """A misspelt key of an input is an error of the spec, whether or not an item needs the input today."""
+    write_perception(project.pytester.path)
+    project.spec(ITEMS[0], header=header(**{old: new}))
+    outcome = project.run()
+    assert outcome.ret == 4
+    outcome.stderr.fnmatch_lines([f"*{message.lstrip('*')}"])
+
+
 def test_item_without_a_criterion_is_pending(project):
     """A measurement that nothing is asked of shows nothing."""
     write_perception(project.pytester.path)

@@ -136,7 +136,8 @@ def test_wrapper_of_a_built_in_check_runs(project):
         "    return measure\n"
         "@pytest.fixture\ndef mle_model():\n    return object()\n"
     )
-    header = "mle_spec: 1\nproject: {name: x}\nprocesses: []\ninputs: {models: {m: {path: m.onnx}}}\nitems:\n"
+    header = "mle_spec: 1\nproject: {name: x}\nprocesses: []\ninputs: {models: {m: {path: m.onnx, "
+    header += "task: classification, preprocess: {resize: none}, output: {layout: logits}}}}\nitems:\n"
     project.spec(item("A-01", check="model_size", accept="file_size <= 1 MB"), header=header)
     assert project.run().ret == 1
     result = project.results()["A-01"]

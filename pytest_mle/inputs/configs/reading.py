@@ -56,12 +56,8 @@ def read_config(
     TrustError
         The path leads out of ``root`` and ``allowed_roots``.
     """
-    for option in options:
-        if option not in OPTIONS:
-            raise InputError(f"config {name}: unknown option {option!r}. {closest(option, OPTIONS)}", location)
-    declared = options.get("path")
-    if not isinstance(declared, str):
-        raise InputError(f"config {name}: 'path' must name its file, got {declared!r}", location)
+    check_options(name, options, location)
+    declared: str = options["path"]
     path = resolve_trusted(declared, root.resolve(), allowed_roots=allowed_roots, location=location)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -83,6 +79,15 @@ def read_config(
     if not isinstance(values, dict) or not values:
         raise InputError(f"config {name} must hold names and values, got {_kind(values)}", Location(shown))
     return Config(name, shown, values, hashlib.sha256(data).hexdigest(), lines)
+
+
+def check_options(name: str, options: Mapping[str, Any], location: Location | None) -> None:
+    """Raise :class:`~pytest_mle.errors.InputError` for an unknown option or a path that is none."""
+    for option in options:
+        if option not in OPTIONS:
+            raise InputError(f"config {name}: unknown option {option!r}. {closest(option, OPTIONS)}", location)
+    if not isinstance(options.get("path"), str):
+        raise InputError(f"config {name}: 'path' must name its file, got {options.get('path')!r}", location)
 
 
 def _kind(values: Any) -> str:

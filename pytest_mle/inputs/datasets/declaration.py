@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pytest_mle.errors import InputError, Location, closest
+from pytest_mle.errors import InputError, Location
 from pytest_mle.inputs.trusted_path import is_below, resolve_trusted, shown_path
 
 if TYPE_CHECKING:
@@ -33,12 +33,6 @@ class Declaration:
     def error(self, message: str) -> InputError:
         """Make an error that blames the entry in the spec."""
         return InputError(f"data set {self.name}: {message}", self.location)
-
-    def check_options(self, known: tuple[str, ...]) -> None:
-        """Refuse options that the format does not know."""
-        for option in self.options:
-            if option not in known:
-                raise self.error(f"unknown option {option!r}. {closest(str(option), known)}")
 
     def resolve(self, path: str | Path) -> Path:
         """Resolve a path against the spec's folder; errors as in :func:`resolve_trusted`."""

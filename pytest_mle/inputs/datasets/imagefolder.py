@@ -35,7 +35,6 @@ def open_imagefolder(
     ``sequence``.
     """
     declaration = Declaration(name, options, root, location, allowed_roots)
-    declaration.check_options(OPTIONS)
     folder = declaration.folder()
     ids = list_files(folder, declaration.extensions(), allowed_roots)
     if not ids:

@@ -43,7 +43,6 @@ def open_yolo(
     ``data.yaml`` in the folder or up to two above); ``extensions``; ``sequence`` (the attribute that groups images).
     """
     declaration = Declaration(name, options, root, location, allowed_roots)
-    declaration.check_options(OPTIONS)
     folder = declaration.folder()
     image_folder, label_folder = _image_and_label_folders(folder, declaration)
     prefix = "" if image_folder == folder else "images/"

@@ -107,7 +107,7 @@ def _session(declaration: ModelDeclaration, path: Path) -> Any:
 
 def _read_proto(path: Path) -> Any:
     onnx = _onnx()
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     try:
         proto = onnx.load_model(str(path), load_external_data=False)
