@@ -13,6 +13,7 @@ from pytest_mle.errors import InputError
 from pytest_mle.inputs.trusted_path import resolve_trusted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pytest_mle.errors import Location
@@ -50,7 +51,14 @@ class Project:
 
         Raises :class:`~pytest_mle.errors.InputError` if there is one and git is not installed.
         """
-        top = next((one for one in (self.root, *self.root.parents) if (one / ".git").exists()), None)
+        return self.repository_of(self.root)
+
+    def repository_of(self, folder: Path) -> Repository | None:
+        """Return the innermost git repository that holds a resolved folder, for instance a submodule; or None.
+
+        Raises :class:`~pytest_mle.errors.InputError` if there is one and git is not installed.
+        """
+        top = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
         if top is None:
             return None
         if shutil.which("git") is None:
@@ -69,10 +77,14 @@ class Repository:
 
         Raises :class:`~pytest_mle.errors.InputError` if git cannot run or hangs.
         """
+        printed = self._run(arguments, b"")
+        return None if printed is None else printed.decode(errors="surrogateescape").rstrip("\n")
+
+    def _run(self, arguments: tuple[str, ...], given: bytes) -> bytes | None:
         command = ("git", "--no-optional-locks", "--no-pager", *_SAFE, "-C", str(self.root), *arguments)
         try:
             done = subprocess.run(  # noqa: S603  the arguments are ours, and no shell reads them
-                command, capture_output=True, timeout=GIT_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+                command, capture_output=True, timeout=GIT_TIMEOUT_S, check=False, input=given
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise InputError(f"git {arguments[0]} failed in {self.root}: {error}") from error
@@ -81,7 +93,7 @@ class Repository:
             if "dubious ownership" in said:
                 raise InputError(f"git refuses {self.root}: {said.splitlines()[0]}")
             return None
-        return done.stdout.decode(errors="surrogateescape").rstrip("\n")
+        return done.stdout
 
     @property
     def head(self) -> str | None:
@@ -107,3 +119,27 @@ class Repository:
         """Return the tracked files that differ from the commit that is checked out."""
         listed = self.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
         return [] if listed is None else [entry[3:] for entry in listed.split("\0") if entry]
+
+    def committed_files(self, folder: Path) -> dict[str, str]:
+        """Return the files of the commit that is checked out, in a folder or one file, without links and submodules.
+
+        Their path relative to ``root`` to the name of their content (its git hash).
+        """
+        listed = self.git("ls-tree", "-r", "-z", "--full-name", "HEAD", "--", str(folder))
+        entries = (entry.partition("\t") for entry in (listed or "").split("\0") if entry)
+        return {path: about.split()[2] for about, _, path in entries if about.startswith("100")}
+
+    def small_contents(self, names: Iterable[str], largest: int) -> dict[str, bytes]:
+        """Return committed contents of at most ``largest`` bytes by name; larger and absent ones are left out."""
+        asked = "\n".join(dict.fromkeys(names)).encode()
+        check = self._run(("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer"), asked) or b""
+        lines = [line.split() for line in check.splitlines()]
+        small = [line[0] for line in lines if line[1:] and line[1].isdigit() and int(line[1]) <= largest]
+        printed = self._run(("cat-file", "--batch=%(objectname) %(objectsize)", "--buffer"), b"\n".join(small)) or b""
+        contents, start = {}, 0
+        while start < len(printed):
+            end = printed.index(b"\n", start)
+            name, size = printed[start:end].split()
+            contents[name.decode()] = printed[end + 1 : end + 1 + int(size)]
+            start = end + 2 + int(size)
+        return contents

@@ -67,3 +67,29 @@ def test_files_stay_inside_the_project(project):
     assert project.file("train.py") == project.root / "train.py"
     with pytest.raises(TrustError, match="--mle-data-root="):
         project.file("../other")
+
+
+def test_contents_of_the_commit(project):
+    """Files below a folder and their contents as committed, whatever the working tree holds; large ones are left out."""
+    (project.root / "data").mkdir()
+    (project.root / "data" / "a ü.txt").write_text("one\n")
+    (project.root / "data" / "large.bin").write_bytes(bytes(5000))
+    (project.root / "data" / "link").symlink_to("large.bin")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-qm", "data")
+    (project.root / "data" / "a ü.txt").write_text("two\n")
+    repository = project.repository
+    files = repository.committed_files(project.root / "data")
+    assert set(files) == {"spec/data/a ü.txt", "spec/data/large.bin"}
+    contents = repository.small_contents([*files.values(), "0" * 40], 1024)
+    assert contents == {files["spec/data/a ü.txt"]: b"one\n"}
+    assert repository.small_contents([], 10) == {}
+    assert repository.committed_files(project.root / "absent") == {}
+
+
+def test_innermost_repository(project):
+    """A repository inside the project's one holds what is in it."""
+    (project.root / "data").mkdir()
+    git(project.root / "data", "init", "-q")
+    assert project.repository_of(project.root / "data").root == project.root / "data"
+    assert project.repository_of(project.root).root == project.repository.root
