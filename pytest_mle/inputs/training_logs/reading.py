@@ -115,23 +115,24 @@ def _parse_block(block: bytes, columns: int) -> NDArray[np.float64] | None:
     lines = block.count(b"\n") + (not block.endswith(b"\n"))
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
+    numbers = _parse(block)
     # A line of a single column would be empty itself.
-    if columns > 1:
-        block = _mark_gaps(block)
+    if numbers is None and columns > 1:
+        numbers = _parse(_mark_gaps(block))
+    # NumPy leaves blank lines out; then lines could not be counted.
+    return numbers if numbers is not None and numbers.shape == (lines, columns) else None
+
+
+def _parse(block: bytes) -> NDArray[np.float64] | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            numbers = np.loadtxt(io.BytesIO(block), delimiter=",", comments=None, ndmin=2)
+            return np.loadtxt(io.BytesIO(block), delimiter=",", comments=None, ndmin=2)
     except ValueError:
         return None
-    # NumPy leaves blank lines out; then lines could not be counted.
-    return numbers if numbers.shape == (lines, columns) else None
 
 
 def _mark_gaps(block: bytes) -> bytes:
-    has_gaps = b",," in block or b",\n" in block or b"\n," in block
-    if not (has_gaps or block.startswith(b",") or block.endswith(b",")):
-        return block
     for _ in range(2):
         block = block.replace(b",,", b",-nan,")
     block = block.replace(b",\n", b",-nan\n").replace(b"\n,", b"\n-nan,")

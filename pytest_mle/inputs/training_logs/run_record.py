@@ -44,6 +44,8 @@ def training_run(
     inner = nested.pop(ENVIRONMENT, None)
     if isinstance(inner, dict):
         nested = {**inner, **nested}
+    elif inner is not None:
+        nested[ENVIRONMENT] = inner
     groups = {name: _group(nested.pop(name, None)) for name in GROUPS}
     values = {name: nested.pop(name, None) for name in VALUES}
     listed = nested.pop(CHECKPOINTS, None)
