@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_mle.engine.store import SECTIONS, require_differentiable
 from pytest_mle.errors import CheckError
@@ -39,41 +39,48 @@ class Surroundings:
     results: Callable[[], Sequence[ItemResult]]
 
 
+class UsedInput(NamedTuple):
+    """An input that an item used, and the section of the spec that declares it."""
+
+    section: str
+    value: Any
+
+
 class Binding:
     """The inputs of one item; remembers which were used, so that the result can name them with their digests."""
 
     def __init__(self, item: PlannedItem, around: Surroundings) -> None:
         self.item = item
         self.around = around
-        self.used: dict[str, Any] = {}
+        self.used: dict[str, UsedInput] = {}
 
     def dataset(self, parameter: str = "dataset") -> Dataset:
         """Return the data set bound to a parameter, cut down to the item's ``where:``."""
         whole = self._whole_dataset(parameter)
         where = conditions(self.item.where)
         chosen = whole.select(where) if where else whole
-        self.used[parameter] = chosen
+        self.used[parameter] = UsedInput("datasets", chosen)
         return chosen
 
     def model(self, parameter: str = "model") -> Model:
         """Return the model bound to a parameter."""
         store = self.around.store
         chosen = store.model(store.bound_name("model", self.item.using, parameter))
-        self.used[parameter] = chosen
+        self.used[parameter] = UsedInput("models", chosen)
         return chosen
 
     def training_log(self, parameter: str = "log") -> TrainingLog:
         """Return the training log bound to a parameter."""
         store = self.around.store
         chosen = store.training_log(store.bound_name("training_log", self.item.using, parameter))
-        self.used[parameter] = chosen
+        self.used[parameter] = UsedInput("training_logs", chosen)
         return chosen
 
     def config(self, parameter: str = "config") -> Config:
         """Return the configuration file bound to a parameter."""
         store = self.around.store
         chosen = store.config(store.bound_name("config", self.item.using, parameter))
-        self.used[parameter] = chosen
+        self.used[parameter] = UsedInput("configs", chosen)
         return chosen
 
     def predictions(self, parameter: str = "predictions") -> Predictions:
@@ -84,10 +91,11 @@ class Binding:
         model = store.model(store.bound_name("predictions", self.item.using, parameter))
         whole = self._whole_dataset("dataset")
         found = store.predictions(model, whole, self.around.progress)
-        self.used[parameter] = model
+        self.used[parameter] = UsedInput("models", model)
         where = conditions(self.item.where)
-        self.used["dataset"] = whole.select(where) if where else whole
-        return select_predictions(found, self.used["dataset"]) if where else found
+        chosen = whole.select(where) if where else whole
+        self.used["dataset"] = UsedInput("datasets", chosen)
+        return select_predictions(found, chosen) if where else found
 
     def arguments(
         self, check: CheckDeclaration, fixtures: Mapping[str, Callable[[], Any]] | None = None

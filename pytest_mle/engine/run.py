@@ -80,7 +80,7 @@ def run_item(
         result,
         check_location=_code_place(check.location, spec.root),
         is_overridden=check.origin == "overridden",
-        inputs={name: describe_input(value) for name, value in binding.used.items()},
+        inputs={name: describe_input(used.value, used.section) for name, used in binding.used.items()},
         seed=spec.policy.seed,
         started=started.isoformat(timespec="seconds"),
         duration_s=time.perf_counter() - begin,
@@ -168,9 +168,9 @@ def _in_plain_types(result: ItemResult, name: str) -> ItemResult:
         raise CheckError(f"check {name} returned a value of a wrong type: {said}") from error
 
 
-def describe_input(value: Any) -> dict[str, Any]:
-    """Return what a result records of an input: its name, digest and declaration."""
-    described: dict[str, Any] = {"name": str(getattr(value, "name", type(value).__name__))}
+def describe_input(value: Any, section: str) -> dict[str, Any]:
+    """Return what a result records of an input: its name, section of the spec, digest and declaration."""
+    described: dict[str, Any] = {"name": str(getattr(value, "name", type(value).__name__)), "section": section}
     digest = getattr(value, "digest", None)
     if isinstance(digest, str):
         described["sha256"] = digest

@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import MleError
@@ -19,7 +20,6 @@ from pytest_mle.reports.terminal import summary_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from pytest_mle.plugin.result_book import ResultBook
     from pytest_mle.plugin.settings import Settings
@@ -61,8 +61,9 @@ class RunReports:
 
     def build(self, exit_code: int, problems: Sequence[str] = ()) -> RunReport:
         """Put the results beside the plan."""
+        folder = _folder_in_repository(Path.cwd())
         specs = tuple(
-            spec_report(spec, self._shown_path(spec), self._book.results(spec), self._book.not_selected(spec))
+            spec_report(spec, self._shown_path(spec), self._book.results(spec), self._book.not_selected(spec), folder)
             for spec in self._book.specs
         )
         self._report = RunReport(
@@ -118,6 +119,16 @@ class RunReports:
 
     def _shown_path(self, spec: Spec) -> str:
         return self._node_id(spec)
+
+
+def _folder_in_repository(folder: Path) -> str:
+    """Return a folder as seen from its repository's top, where GitLab's links begin; empty without a repository."""
+    of_job = os.environ.get("CI_PROJECT_DIR", "")
+    tops = [Path(of_job).resolve()] if of_job else []
+    tops += [one for one in (folder, *folder.parents) if (one / ".git").exists()]
+    top = next((one for one in tops if folder.is_relative_to(one)), folder)
+    inside = folder.relative_to(top).as_posix()
+    return "" if inside == "." else inside
 
 
 def _relative(folder: Path) -> str:

@@ -180,7 +180,7 @@ def _completeness_case(spec: SpecReport, practice: BasePractice, items: Sequence
     return _Case(
         name="completeness",
         time_s=0.0,
-        file=xml_line(spec.path),
+        file=xml_line(_path_inside(spec.path, spec.folder) or spec.path),
         line=None,
         type=TYPES[Verdict.PENDING],
         element="failure",
@@ -293,15 +293,15 @@ def _mend(element: ET.Element, case: _Case) -> None:
 
 def _place(item: ItemResult, spec: SpecReport) -> tuple[str, int | None]:
     """Return a file that GitLab can link to: inside the repository, or else the spec without a line."""
-    path = _path_inside(item.path)
-    return (spec.path, None) if path is None else (path, item.line)
+    path = _path_inside(item.path, spec.folder)
+    return (_path_inside(spec.path, spec.folder) or spec.path, None) if path is None else (path, item.line)
 
 
 @lru_cache(maxsize=1000)
-def _path_inside(path: str) -> str | None:
+def _path_inside(path: str, folder: str) -> str | None:
     inside = PurePosixPath(path.replace("\\", "/"))
     is_outside = inside.is_absolute() or ".." in inside.parts or re.match(r"[A-Za-z]:", path) is not None
-    return None if not path or is_outside or path.startswith(BUNDLED) else str(inside)
+    return None if not path or is_outside or path.startswith(BUNDLED) else str(folder / inside)
 
 
 def _without_zone(moment: str) -> str | None:

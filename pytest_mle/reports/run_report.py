@@ -41,7 +41,9 @@ class SpecReport:
     overrides
         What the command line and the environment set, by dotted key.
     inputs
-        The declared inputs with their digests, by kind and name.
+        The inputs that were used, with their digests, by section and name.
+    folder
+        The folder that pytest was started in, seen from the repository's top: places of items begin there.
     """
 
     path: str
@@ -55,6 +57,7 @@ class SpecReport:
     files: dict[str, str] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def spec_report(
     path: str,
     results: Mapping[str, Sequence[ItemResult]],
     not_selected: Collection[str] = (),
-    inputs: Mapping[str, Any] | None = None,
+    folder: str = "",
 ) -> SpecReport:
     """Put results beside the plan: the plan decides what is reported.
 
@@ -113,8 +116,8 @@ def spec_report(
         ERROR of its own.
     not_selected
         Names of deselected items; a result counts more than a name here.
-    inputs
-        Declared inputs with their digests.
+    folder
+        See :class:`SpecReport`.
     """
     items: list[ItemResult] = []
     for item in spec.items:
@@ -137,8 +140,20 @@ def spec_report(
         confidence=spec.policy.confidence,
         files=dict(spec.files),
         overrides=dict(spec.overrides),
-        inputs=dict(inputs or {}),
+        inputs=_used_inputs(items),
+        folder=folder,
     )
+
+
+def _used_inputs(items: Iterable[ItemResult]) -> dict[str, dict[str, Any]]:
+    """Return section, name and digest of what the items used; a slice of a data set is not the data set."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in items:
+        for one in item.inputs.values():
+            section = one.get("section") if isinstance(one, dict) else None
+            if section is not None and "sha256" in one and not (item.where and section == "datasets"):
+                found.setdefault(section, {}).setdefault(one["name"], {"sha256": one["sha256"]})
+    return found
 
 
 def _without_result(item: PlannedItem, spec: Spec, not_selected: Collection[str]) -> ItemResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -278,3 +279,36 @@ def test_reports_are_readable_for_others(project):
         os.umask(before)
     for name in _files(project):
         assert (project.pytester.path / "mle-reports" / name).stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("how", ["repository", "job"])
+def test_places_are_seen_from_the_top_of_the_repository(project, monkeypatch, how):
+    """GitLab links to files from the repository's top, wherever in it pytest was started."""
+    top = project.pytester.path
+    if how == "job":
+        monkeypatch.setenv("CI_PROJECT_DIR", str(top))
+    else:
+        monkeypatch.delenv("CI_PROJECT_DIR", raising=False)
+        (top / ".git").mkdir()
+    folder = top / "models" / "detector"
+    project.spec(item("A-01"), name="models/detector/spec.yaml")
+    shutil.copy(top / "conftest.py", folder)
+    monkeypatch.chdir(folder)
+    assert project.run().ret == 0
+    case = ET.parse(folder / "mle-reports/junit/TEST-MLE.4.BP3.xml").find(".//testcase")
+    assert case.get("file") == "models/detector/spec.yaml"
+    assert case.get("line") == "7"
+
+
+def test_used_inputs_are_listed_with_their_digests(project):
+    """The top of results.json says which data and models the verdicts rest on."""
+    top = project.pytester.path
+    (top / "c.yaml").write_text("epochs: 3\n")
+    project.conftest(
+        "import pytest\n@pytest.fixture\ndef epochs(mle_config):\n    return lambda: {'epochs': mle_config.get('epochs')}\n"
+    )
+    header = "mle_spec: 1\nproject: {name: x}\nprocesses: []\ninputs: {configs: {train: {path: c.yaml}}}\nitems:\n"
+    project.spec(item("A-01", "epochs", "epochs == 3 by point value"), header=header)
+    assert project.run().ret == 0
+    digest = hashlib.sha256(b"epochs: 3\n").hexdigest()
+    assert project.report()["specs"][0]["inputs"] == {"configs": {"train": {"sha256": digest}}}
