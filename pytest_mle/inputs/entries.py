@@ -18,7 +18,7 @@ def check_entry(
     Parameters
     ----------
     section
-        ``datasets``, ``models``, ``configs``; entries of others are checked by their readers.
+        ``datasets``, ``models``, ``training_logs``, ``configs``; entries of others are checked by their readers.
     name, options, location
         The entry.
     own_formats
@@ -52,8 +52,15 @@ def _check_config(name: str, options: Mapping[str, Any], location: Location | No
     check_options(name, options, location)
 
 
+def _check_training_log(name: str, options: Mapping[str, Any], location: Location | None) -> None:
+    from pytest_mle.inputs.training_logs.options import check_options
+
+    check_options(name, options, location)
+
+
 _CHECKERS: dict[str, Callable[[str, Mapping[str, Any], Location | None], None]] = {
     "datasets": _check_dataset,
     "models": _check_model,
+    "training_logs": _check_training_log,
     "configs": _check_config,
 }

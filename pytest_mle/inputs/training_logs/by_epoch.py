@@ -12,7 +12,7 @@ from pytest_mle.inputs.training_log import StepSeries
 from pytest_mle.inputs.training_logs.layouts import STEP_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -43,34 +43,45 @@ class Arranged:
 
 
 def arrange(
-    points: Mapping[str, Points], sources: Mapping[str, tuple[str, ...]], epochs: NDArray[np.int64]
+    points: Iterable[tuple[str, Points]], sources: Mapping[str, tuple[str, ...]], epochs: NDArray[np.int64]
 ) -> Arranged:
     """Average the values of each epoch, add up terms, and keep what was logged more often than once an epoch by step.
 
-    ``sources`` names for each standard series its columns. A series has values by step if an epoch has several, or if
-    the epoch of some is unknown; a name that ends in ``_step`` (Lightning) is that of its series by step. A column of
-    which no value has an epoch is no series by epoch.
+    ``points`` by column, taken one at a time; ``sources`` names for each standard series its columns. A series has
+    values by step if an epoch has several, or if the epoch of some is unknown; a name that ends in ``_step``
+    (Lightning) is that of its series by step. A column of which no value has an epoch is no series by epoch.
     """
-    means = {column: _means(found, len(epochs)) for column, found in points.items()}
-    wanted = {**{column: (column,) for column in points}, **sources}
+    means: dict[str, NDArray[np.float64]] = {}
+    counts: dict[str, NDArray[np.int64]] = {}
+    by_step: dict[str, StepSeries] = {}
+    without: dict[str, int] = {}
+    for column, found in points:
+        means[column], counts[column] = _means(found, len(epochs))
+        unknown = int((found.positions == NO_EPOCH).sum())
+        if unknown:
+            without[column] = unknown
+        if found.steps is not None and (unknown or bool((counts[column] > 1).any())):
+            by_step[column] = StepSeries(found.steps, found.values)
     series: dict[str, NDArray[np.float64]] = {}
     gaps: dict[str, list[int]] = {}
-    for target, terms in wanted.items():
-        is_there = np.logical_and.reduce([means[term][1] > 0 for term in terms])
-        if not any(means[term][1].any() for term in terms):
+    for target, terms in {**{column: (column,) for column in means}, **sources}.items():
+        is_there = np.logical_and.reduce([counts[term] > 0 for term in terms])
+        if not any(counts[term].any() for term in terms):
             continue
-        series[target] = means[terms[0]][0] if len(terms) == 1 else np.sum([means[term][0] for term in terms], axis=0)
+        series[target] = means[terms[0]] if len(terms) == 1 else np.sum([means[term] for term in terms], axis=0)
         if not is_there.all():
             gaps[target] = epochs[~is_there].tolist()
-    by_step = _by_step(points, means)
-    step_series = dict(by_step)
+    return Arranged(series, gaps, {**by_step, **dict(_standard_steps(by_step, sources))}, without)
+
+
+def _standard_steps(
+    by_step: Mapping[str, StepSeries], sources: Mapping[str, tuple[str, ...]]
+) -> Iterator[tuple[str, StepSeries]]:
     for target, terms in sources.items():
         names = (*STEP_NAMES.get(target, ()), *(terms if len(terms) == 1 else ()))
-        found_name = next((one for one in names if one in by_step), None)
-        if found_name is not None:
-            step_series[target] = by_step[found_name]
-    without = {column: int((found.positions == NO_EPOCH).sum()) for column, found in points.items()}
-    return Arranged(series, gaps, step_series, {column: count for column, count in without.items() if count})
+        found = next((one for one in names if one in by_step), None)
+        if found is not None:
+            yield target, by_step[found]
 
 
 def _means(points: Points, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -84,14 +95,3 @@ def _means(points: Points, count: int) -> tuple[NDArray[np.float64], NDArray[np.
         sums = np.bincount(positions, weights=values, minlength=count)
         means = np.divide(sums, counts, out=np.full(count, math.nan), where=counts > 0)
     return means, counts
-
-
-def _by_step(
-    points: Mapping[str, Points], means: Mapping[str, tuple[NDArray[np.float64], NDArray[np.int64]]]
-) -> dict[str, StepSeries]:
-    found: dict[str, StepSeries] = {}
-    for column, one in points.items():
-        has_several = bool((means[column][1] > 1).any())
-        if one.steps is not None and (has_several or bool((one.positions == NO_EPOCH).any())):
-            found[column] = StepSeries(one.steps, one.values)
-    return found

@@ -74,7 +74,7 @@ class DeclaredLog:
         mapping = self.mapping()
         sources = named_sources(metrics, mapping, self.name, shown, self.location)
         found = metrics_by_epoch(metrics, mapping, shown)
-        arranged = arrange(found.points, sources, found.epochs)
+        arranged = arrange(found.points.items(), sources, found.epochs)
         digest = hashlib.sha256(json.dumps(mapping, sort_keys=True).encode())
         for name in sorted(metrics):
             digest.update(f"{name}\0{len(metrics[name].values)}\0".encode())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pytest_mle.errors import closest
 from pytest_mle.inputs.training_logs.declared import DeclaredLog
+from pytest_mle.inputs.training_logs.options import FORMATS, check_options
 from pytest_mle.inputs.trusted_path import shown_path
 
 if TYPE_CHECKING:
@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from pytest_mle.errors import Location
     from pytest_mle.inputs.training_log import TrainingLog
 
-_TABLE = ("path", "columns", "run")
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "csv": _TABLE,
-    "json": _TABLE,
-    "keras": _TABLE,
-    "lightning": _TABLE,
-    "ultralytics": _TABLE,
-    "tensorboard": ("path", "columns", "run"),
-    "mlflow": ("tracking_uri", "path", "run_id", "experiment", "filter", "columns"),
-    "wandb": ("path", "run_id", "columns"),
-}
-FORMATS = tuple(OPTIONS)
 EVENT_FILE = "events.out.tfevents"
 
 
@@ -80,12 +68,10 @@ def read_training_log(
         The path leads out of ``root`` and ``allowed_roots``, or credentials would go to a server that the invoker has
         not named.
     """
+    check_options(name, options, location)
     log = DeclaredLog(name, options, root.resolve(), location, tuple(allowed_roots))
     chosen = _format(log)
-    for option in options:
-        if option != "format" and option not in OPTIONS[chosen]:
-            hint = closest(option, OPTIONS[chosen])
-            raise log.refusal(f"unknown option {option!r} for format {chosen}. {hint}")
+    check_options(name, {**options, "format": chosen}, location)
     return _read(log, chosen)
 
 
@@ -110,9 +96,7 @@ def _read(log: DeclaredLog, chosen: str) -> TrainingLog:
 def _format(log: DeclaredLog) -> str:
     declared = log.options.get("format")
     if declared is not None:
-        if not isinstance(declared, str) or declared not in FORMATS:
-            raise log.refusal(f"unknown format {declared!r}. {closest(str(declared), FORMATS)}")
-        return declared
+        return str(declared)
     if "tracking_uri" in log.options or "experiment" in log.options:
         return "mlflow"
     path = log.path()

@@ -53,11 +53,11 @@ def read_table_log(log: DeclaredLog, chosen: str) -> TrainingLog:
     sources = named_sources(dict.fromkeys(columns.names), mapping, log.name, shown, log.location)
     rows = _rows(columns, mapping)
     named = {term for terms in sources.values() for term in terms}
-    points = {
-        column: _points(columns, column, rows)
+    points = (
+        (column, _points(columns, column, rows))
         for column in columns.names
         if column in named or (column != rows.epoch_column and columns.is_numeric(column))
-    }
+    )
     arranged = arrange(points, sources, rows.epochs)
     # A series that is asked for and has no value is one of gaps, and not a series that is not there.
     series, gaps = dict(arranged.series), dict(arranged.gaps)

@@ -132,7 +132,7 @@ def test_bad_cells(read, text, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"column": {}}, r"unknown option 'column' for format csv. Did you mean 'columns'\?"),
+        ({"column": {}}, r"unknown option 'column'. Did you mean 'columns'\?"),
         (
             {"columns": {"val_loss": "val/los"}},
             r"log\.csv has no column 'val/los' for val_loss. Did you mean 'val/loss'",
@@ -143,6 +143,8 @@ def test_bad_cells(read, text, message):
         ({"path": "gone.csv"}, "cannot read .*gone.csv: No such file"),
         ({"path": "log.parquet"}, r"cannot read \.parquet without `format:`. Allowed: csv, json"),
         ({"path": "log.csv", "format": "json"}, r"cannot read \.csv. Allowed: \.json"),
+        ({"format": "csv", "run_id": "a"}, r"unknown option 'run_id' for format csv. "),
+        ({"run_id": "a"}, r"unknown option 'run_id' for format csv. "),
         ({"path": "log.csv", "format": "cvs"}, r"unknown format 'cvs'. Did you mean 'csv'\?"),
         ({"path": "log.csv", "format": 7}, r"unknown format 7"),
         ({"path": "."}, "the folder . holds no log that can be told; say `format:`"),
