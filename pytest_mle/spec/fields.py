@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import closest
@@ -233,6 +234,12 @@ TABLES: dict[str, dict[str, Field]] = {
 }
 
 
+def is_misspelt(key: str, mapping: Mapping[Any, Any], table: str) -> bool:
+    """Say whether an absent key stands there under nearly its name, which has been told as an unknown key."""
+    unknown = [str(one) for one in mapping if one not in TABLES[table]]
+    return bool(get_close_matches(key, unknown, n=1, cutoff=0.8))
+
+
 def read_fields(
     value: Any, table: str, called: str, location: Location, problems: Problems, *, check_required: bool = True
 ) -> dict[str, Any]:
@@ -273,7 +280,7 @@ def read_fields(
             problems.add(value.place(key), message)
     if check_required:
         for key, field in fields.items():
-            if field.is_required and key not in value:
+            if field.is_required and key not in value and not is_misspelt(key, value, table):
                 problems.add(value.location, f"{called} has no {key}. {field.description}")
     return good
 

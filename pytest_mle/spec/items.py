@@ -11,7 +11,7 @@ from pytest_mle.spec.base_practices import official_spelling
 from pytest_mle.spec.conditions import merge_where, read_where
 from pytest_mle.spec.criteria import CriterionError, read_criterion, resolve_criterion
 from pytest_mle.spec.evidence import describe_needed, read_evidence
-from pytest_mle.spec.fields import asil_levels, read_fields
+from pytest_mle.spec.fields import asil_levels, is_misspelt, read_fields
 from pytest_mle.spec.inheritance import Conditions, Verified, with_requirements
 from pytest_mle.spec.model import PlannedItem, Verification
 from pytest_mle.spec.problems import Problems
@@ -52,6 +52,7 @@ class Surroundings:
     declared: Declared
     adopted: Adopted
     checklist_files: frozenset[str]
+    checklist_items: tuple[str, ...]
     interpolation: Interpolation
     problems: Problems
 
@@ -101,10 +102,9 @@ class _ItemPlan:
     def _practice(self) -> BasePractice | None:
         practices = self.around.practices
         if "base_practice" not in self.good:
-            if "base_practice" not in self.mapping:
-                self.problems.add(
-                    self.mapping.place("id"), f"{self.called} has no base_practice, such as base_practice: MLE.4.BP3"
-                )
+            # A misspelt key has been told already.
+            if "base_practice" not in self.mapping and not is_misspelt("base_practice", self.mapping, "item"):
+                self.problems.add(self.mapping.place("id"), f"{self.called} has no base_practice{self._hint()}")
             return None
         practice = practice_of(self.source, practices)
         if practice is None:
@@ -120,6 +120,12 @@ class _ItemPlan:
                 f"{self.called} has process {self.good['process']}, but {practice.id} belongs to {practice.process}",
             )
         return practice
+
+    def _hint(self) -> str:
+        of_checklists = self.around.checklist_items
+        if not of_checklists:
+            return ", such as base_practice: MLE.4.BP3"
+        return f", and no checklist that this spec extends has an item of that id. {closest(self.id, of_checklists)}"
 
     def _common(self, practice: BasePractice) -> dict[str, Any]:
         """Return what all test cases of the item share."""

@@ -89,6 +89,7 @@ def _plan(effective: Effective, path: Path, interpolation: Interpolation, checks
         declared=Declared(inputs, defaults, bool(requirements)),
         adopted=read_adoptions(effective, problems),
         checklist_files=frozenset(effective.checklist_files),
+        checklist_items=tuple(name for name, source in effective.items.items() if source.checklist is not None),
         interpolation=interpolation,
         problems=problems,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_mle.errors import CollectedSpecError, SpecError
+
 INPUTS = "inputs: {datasets: {test: {path: a}}, models: {m: {path: b}}}\n"
 
 
@@ -214,3 +216,29 @@ def test_names_are_unique_and_safe(load_items):
         name.removeprefix("X-1[").removesuffix("]").replace("_", "a").replace("-", "a").replace(".", "a").isalnum()
         for name in names
     )
+
+
+def test_misspelt_id_of_a_checklist_item_names_the_closest_one(load, write):
+    """An overlay that addresses an item which no checklist has is told so, not only that a key is missing."""
+    text = "mle_spec: 1\nextends: [aspice-mle]\nitems:\n  - {id: MLE3-2.1-11, accept: [epochs_logged >= 1]}\n"
+    with pytest.raises(
+        SpecError, match=r":4: item MLE3-2.1-11 has no base_practice, and no checklist .* id. Did you mean"
+    ):
+        load(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("items: [{id: A-1, title: x, base_practise: MLE.4.BP3, check: fixture}]", "base_practise"),
+        ("requirements: [{id: R-1, txt: x}]", "txt"),
+        ("project: {nam: x}", "nam"),
+    ],
+)
+def test_misspelt_required_key_is_one_error(load, write, text, key):
+    """A required key with a slip in its name is told once, as the unknown key that it is."""
+    with pytest.raises(CollectedSpecError) as caught:
+        load(write(f"mle_spec: 1\n{text}\n"))
+    about = [str(error) for error in caught.value.errors if "unknown key" in str(error) or "has no" in str(error)]
+    assert len(about) == 1
+    assert f"unknown key {key!r}" in about[0]
