@@ -34,6 +34,7 @@ from pytest_mle.plugin.progress import TerminalProgress
 from pytest_mle.plugin.result_book import Node, ResultBook, under_node_name
 from pytest_mle.plugin.run_reports import RunReports
 from pytest_mle.plugin.settings import Settings, read_settings
+from pytest_mle.plugin.told_once import ToldOnce
 from pytest_mle.records.clock import SystemClock
 from pytest_mle.records.result import ItemResult, result_to_json
 from pytest_mle.records.verdict import Verdict
@@ -170,6 +171,7 @@ class Checklist:
         """Open what all items share."""
         reporter = None if self.is_worker else self.config.pluginmanager.get_plugin("terminalreporter")
         self.progress = TerminalProgress(reporter)
+        self.told_once = ToldOnce(reporter)
         cache = PredictionCache(self.settings.cache_folder)
         readers = Readers(**self._format_hooks())
         clock = SystemClock()
@@ -434,6 +436,8 @@ class Checklist:
             self.reports.failure = str(error)
             if int(session.exitstatus) == int(pytest.ExitCode.OK):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self._usage_problem is None and int(exitstatus) != int(pytest.ExitCode.INTERNAL_ERROR):
+            self.told_once.hide()
 
     def _problems(self, exit_code: int) -> tuple[str, ...]:
         if self._usage_problem is not None:
@@ -467,6 +471,7 @@ class Checklist:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print what a person needs to know."""
+        self.told_once.restore()
         if self.is_worker or not self.settings.is_run or self._usage_problem is not None:
             return
         for text, colour in self.reports.summary(terminalreporter._tw.fullwidth):  # noqa: SLF001  no public width

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from checklist_project import item
+from checklist_project import CONFTEST, item
 
 
 @pytest.mark.parametrize(
@@ -153,3 +153,23 @@ def test_custom_check_builds_on_a_built_in_one(project):
     )
     project.spec(item("A-01", check="mine", accept="callable == 1 by point value"))
     assert project.run().ret == 0
+
+
+def test_red_items_are_told_once(project):
+    """Our summary tells why an item is red; pytest's FAILURES would say it again, but keeps what a check printed."""
+    project.conftest(
+        CONFTEST
+        + "\n\n@pytest.fixture\ndef prints():\n    def measure():\n        print('seen')\n        return {'rate': 0}\n"
+        "    return measure\n"
+    )
+    project.spec(item("A-01", accept="errors >= 1"), item("A-02", "raises"), item("A-03"))
+    outcome = project.run()
+    outcome.stdout.no_fnmatch_line("*= FAILURES =*")
+    outcome.stdout.no_fnmatch_line("*= ERRORS =*")
+    outcome.stdout.fnmatch_lines(["FAIL  A-01*", "*1 failed, 1 passed*1 error in*"])
+    project.spec(item("A-01", "prints", accept="rate == 1"), item("A-02", accept="errors >= 1"))
+    outcome = project.run()
+    outcome.stdout.fnmatch_lines(["*= FAILURES =*", "*_ A-01 _*", "seen", "FAIL  A-01*", "*2 failed in*"])
+    outcome.stdout.no_fnmatch_line("*_ A-02 _*")
+    outcome = project.run("--no-summary")
+    outcome.stdout.fnmatch_lines(["*2 failed in*"])
