@@ -186,6 +186,8 @@ def _best(log: TrainingLog, metric: str, better: str) -> float:
 def _independent(log: TrainingLog, rerun: TrainingLog | None) -> tuple[ValidityCondition, ...]:
     if rerun is None:
         return ()
-    is_same = log.digest == rerun.digest or (log.run.run_id is not None and log.run.run_id == rerun.run.run_id)
-    text = f"{rerun.path} is the same run as {log.path}, which repeats nothing" if is_same else ""
-    return (ValidityCondition("rerun_is_another_run", not is_same, text),)
+    ids = (log.run.run_id, rerun.run.run_id)
+    # A rerun can be the same bit by bit: then only the runs' ids tell it from a copy of the log.
+    is_same = ids[0] == ids[1] if None not in ids else log.path == rerun.path or log.digest == rerun.digest
+    text = f"{rerun.path} is the log of {log.path}, or nothing tells them apart: a copy repeats nothing"
+    return (ValidityCondition("rerun_is_another_run", not is_same, text if is_same else ""),)

@@ -77,6 +77,8 @@ def test_the_log_is_not_its_own_store(log, store):
         metrics_persisted(log(WRITTEN), log(WRITTEN))
     (condition,) = metrics_persisted(log(WRITTEN), store(digest="digest")).validity
     assert not condition.holds
+    (condition,) = metrics_persisted(log(WRITTEN), store(digest="digest", uri="sqlite:///mlflow.db")).validity
+    assert condition.holds
 
 
 def test_empty_logs(log, store, values):

@@ -103,6 +103,7 @@ def test_rerun_with_other_settings(log, findings):
     second = log(
         {"val_map_50": [0.9]},
         digest="other",
+        path="b.csv",
         seeds={**SEEDS, "torch": 8},
         hyperparameters={"epochs": 4},
         framework_versions={"python": "3.11.7"},
@@ -115,12 +116,21 @@ def test_rerun_with_other_settings(log, findings):
     ]
 
 
-@pytest.mark.parametrize("second", [{"digest": "digest"}, {"digest": "other", "run_id": "a"}])
-def test_a_copy_is_no_rerun(log, second):
-    """The same file or the same run given twice has a difference of zero and shows nothing."""
+@pytest.mark.parametrize(
+    ("second", "is_another"),
+    [
+        ({"path": "b.csv", "digest": "digest"}, False),
+        ({"path": "b.csv", "digest": "other", "run_id": "a"}, False),
+        ({"path": "log.csv", "digest": "other"}, False),
+        ({"path": "log.csv", "digest": "digest", "run_id": "b"}, True),
+        ({"path": "b.csv", "digest": "other"}, True),
+    ],
+)
+def test_a_copy_is_no_rerun(log, second, is_another):
+    """The same file or run given twice has a difference of zero and shows nothing; a rerun with its own id does."""
     first = log({"val_map_50": [0.9]}, run_id="a")
     measured = training_reproducibility(first, None, log({"val_map_50": [0.9]}, **second), seeds=["torch"])
-    assert [one.name for one in measured.validity if not one.holds] == ["rerun_is_another_run"]
+    assert [one.holds for one in measured.validity] == [is_another]
 
 
 def test_reruns_that_cannot_be_compared(log, values):
@@ -130,7 +140,7 @@ def test_reruns_that_cannot_be_compared(log, values):
         training_reproducibility(first, None, log({"val_loss": [1.0]}, digest="b"), seeds=["torch"])
 
     def difference(series):
-        second = log({"val_loss": series}, digest="b")
+        second = log({"val_loss": series}, digest="b", path="b.csv")
         measured = training_reproducibility(first, None, second, seeds=["torch"], metric="val_loss", better="lower")
         return values(measured)["absolute_rerun_difference"]
 
