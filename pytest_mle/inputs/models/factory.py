@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_mle.errors import InputError, closest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
 
@@ -30,22 +30,37 @@ def call_factory(factory: str, arguments: Mapping[str, Any], root: Path) -> tupl
     InputError
         If there is no such module or function.
     """
-    module_name, _, function_name = factory.partition(":")
+    with project_function(factory, root, "factory") as (module, function):
+        # Inside, because a factory may import its parts only when it is called.
+        made = function(**arguments)
+    return made, project_sources(module, root)
+
+
+@contextmanager
+def project_function(name: str, root: Path, what: str) -> Iterator[tuple[ModuleType, Callable[..., Any]]]:
+    """Import ``module:function`` from ``root`` or from what is installed, and keep ``root`` importable inside.
+
+    Raises :class:`~pytest_mle.errors.InputError`, which calls it ``what``, if there is no such module or function.
+    """
+    module_name, _, function_name = name.partition(":")
     with _on_path(root):
         importlib.invalidate_caches()
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
-            raise InputError(f"factory {factory!r} cannot be imported from {root.name}: {error}") from error
+            raise InputError(f"{what} {name!r} cannot be imported from {root.name}: {error}") from error
         function = getattr(module, function_name, None)
         if not callable(function):
             known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
             raise InputError(
                 f"module {module_name!r} has no function {function_name!r}. {closest(function_name, known)}"
             )
-        # Inside, because a factory may import its parts only when it is called.
-        made = function(**arguments)
-    return made, sorted(_sources(module, root.resolve(), set()))
+        yield module, function
+
+
+def project_sources(module: ModuleType, root: Path) -> list[Path]:
+    """Return the source files below ``root`` of a module and of everything that it imports."""
+    return sorted(_sources(module, root.resolve(), set()))
 
 
 @contextmanager
