@@ -80,3 +80,15 @@ class TrainingLog:
 
     def __len__(self) -> int:
         return len(self.epochs)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a result records of the log besides its digest: where it is, and which run it tells of."""
+        known = {
+            "path": self.path,
+            "run_id": self.run.run_id,
+            "status": self.run.status,
+            "git_commit": self.run.git_commit,
+            "dataset_version": self.run.dataset_version,
+        }
+        return {name: value for name, value in known.items() if value is not None}

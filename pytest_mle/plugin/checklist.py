@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from pytest_mle.records.check import CheckDeclaration
+    from pytest_mle.reports.run_report import RunReport
     from pytest_mle.spec.model import PlannedItem, Spec
 
 T = TypeVar("T")
@@ -436,8 +437,24 @@ class Checklist:
             self.reports.failure = str(error)
             if int(session.exitstatus) == int(pytest.ExitCode.OK):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.settings.logs_to_mlflow:
+            self._log_to_mlflow(session, report, int(exitstatus))
         if self._usage_problem is None and int(exitstatus) != int(pytest.ExitCode.INTERNAL_ERROR):
             self.told_once.hide()
+
+    def _log_to_mlflow(self, session: pytest.Session, report: RunReport, exit_code: int) -> None:
+        """Log results to MLflow once the reports are written; a failure closes the run and loses nothing."""
+        if exit_code not in (int(pytest.ExitCode.OK), int(pytest.ExitCode.TESTS_FAILED)):
+            self.reports.not_logged = ENDED.get(exit_code, f"the run was ended with exit code {exit_code}")
+            return
+        try:
+            self.reports.log_to_mlflow(replace(report, exit_code=int(session.exitstatus)))
+        except MleError as error:
+            self.reports.not_logged = str(error)
+            if int(session.exitstatus) == int(pytest.ExitCode.OK):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                with contextlib.suppress(MleError):  # told above
+                    self.reports.write(replace(report, exit_code=int(session.exitstatus)))
 
     def _problems(self, exit_code: int) -> tuple[str, ...]:
         if self._usage_problem is not None:

@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mle-trust-pickle", action="store_true", help="load .pt2 models and pickles, which can run code")
     add("--mle-data-root", action="append", metavar="DIR", help="folder outside the spec's that it may read")
     add("--mle-allowed-signers", metavar="FILE", help="signers whose attestations count")
+    add("--mle-mlflow", action="store_true", help="log results to the MLflow runs that were examined")
     parser.addini("mle_trust_pickle", "same as --mle-trust-pickle", type="bool", default=False)
     parser.addini("mle_data_roots", "same as --mle-data-root, one a line", type="paths", default=[])
 

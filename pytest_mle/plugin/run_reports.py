@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import MleError
 from pytest_mle.plugin.result_book import Node
+from pytest_mle.reports.escaping import terminal_line
 from pytest_mle.reports.files import append_result, write_reports
 from pytest_mle.reports.run_report import RunReport, spec_report
 from pytest_mle.reports.terminal import summary_lines
@@ -49,6 +50,9 @@ class RunReports:
         self._started = started
         self._report: RunReport | None = None
         self.failure: str | None = None
+        self._settings = settings
+        self._logged: tuple[str, ...] = ()
+        self.not_logged: str | None = None
 
     def note(self, result: dict[str, Any]) -> None:
         """Save the JSON data of a finished item at once, so that it survives a crash of the run.
@@ -87,6 +91,18 @@ class RunReports:
         if self._folder is not None:
             write_reports(report, self._folder)
 
+    def log_to_mlflow(self, report: RunReport) -> None:
+        """Log the results to the MLflow runs that were examined; the reports on disk stay whatever happens.
+
+        Raises :class:`~pytest_mle.errors.MleError` if that was asked for and could not be done.
+        """
+        if not self._settings.logs_to_mlflow:
+            return
+        from pytest_mle.reports.mlflow_run import log_to_examined_runs
+
+        folder = None if self.failure else self._folder
+        self._logged = log_to_examined_runs(report, self._book.specs, self._settings.trust.data_roots, folder)
+
     def summary(self, width: int) -> Iterator[tuple[str, str | None]]:
         """Yield the lines of the terminal summary, each with its colour."""
         if self._report is None:
@@ -94,6 +110,10 @@ class RunReports:
         written = [] if self._folder is None or self.failure else [_relative(self._folder)]
         for line in summary_lines(self._report, width=width, written=written):
             yield line.text, COLOURS.get(line.style)
+        for run in self._logged:
+            yield terminal_line(f"logged to MLflow: {run}"), None
+        if self.not_logged is not None:
+            yield terminal_line(f"NOT LOGGED TO MLFLOW: {self.not_logged}"), "red"
         if self.failure is not None:
             yield f"NO REPORTS: {self.failure}", "red"
 

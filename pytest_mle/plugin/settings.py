@@ -36,6 +36,7 @@ class Settings:
     trust: Trust
     overrides: tuple[str, ...]
     is_run: bool
+    logs_to_mlflow: bool = False
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -53,6 +54,7 @@ def read_settings(config: pytest.Config) -> Settings:
         ),
         overrides=tuple(get("mle_set") or ()),
         is_run=not lists_only(config.option),
+        logs_to_mlflow=bool(get("mle_mlflow")),
     )
 
 

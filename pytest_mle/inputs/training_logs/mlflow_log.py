@@ -35,6 +35,8 @@ _STATUS: dict[str, RunStatus] = {
 }
 _COMMIT_TAG = "mlflow.source.git.commit"
 _OWN_TAGS = "mlflow."
+# What pytest-mle writes back to a run is no part of the training.
+OWN_PREFIX = "mle."
 _LISTED = 10
 # MLflow's own limits are two minutes and seven retries: a server that is down must not hold a run up.
 _FIRST_ANSWER = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "7", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -58,10 +60,10 @@ def read_mlflow(log: DeclaredLog) -> TrainingLog:
     """
     uri, shown = store_uri(log)
     client = open_store(log, uri, shown)
-    with _limits(_LATER_ANSWERS), _told(log, uri, shown):
+    with store_answers(log, uri, shown):
         run = _run(log, client, shown)
         metrics = _metrics(client, run, f"{shown}, run {run.info.run_id}")
-    tags = {name: value for name, value in run.data.tags.items() if not name.startswith(_OWN_TAGS)}
+    tags = {name: value for name, value in run.data.tags.items() if not name.startswith((_OWN_TAGS, OWN_PREFIX))}
     found = training_run(
         {**_known(tags), **run.data.params},
         run_id=run.info.run_id,
@@ -153,6 +155,13 @@ def open_store(log: DeclaredLog, uri: str, shown: str) -> Any:
 
 
 @contextmanager
+def store_answers(log: DeclaredLog, uri: str, shown: str, purpose: str = "read") -> Iterator[None]:
+    """Give a store that has answered once more time, and turn what MLflow raises into one line that names it."""
+    with _limits(_LATER_ANSWERS), _told(log, uri, shown, purpose):
+        yield
+
+
+@contextmanager
 def _limits(limits: dict[str, str]) -> Iterator[None]:
     """Set how long MLflow waits; it reads its environment with each request."""
     wanted = {**limits, **_LOCAL}
@@ -177,7 +186,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _told(log: DeclaredLog, uri: str, shown: str) -> Iterator[None]:
+def _told(log: DeclaredLog, uri: str, shown: str, purpose: str = "read") -> Iterator[None]:
     """Turn what MLflow raises into one line that names the store."""
     from mlflow.exceptions import MlflowException
 
@@ -192,7 +201,7 @@ def _told(log: DeclaredLog, uri: str, shown: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"{error.name} (for the MLflow store {shown})", INSTALL) from error
     except tuple(failures) as error:
-        raise log.refusal(f"the MLflow store {shown} cannot be read: {_first_line(error, uri, shown)}") from error
+        raise log.refusal(f"the MLflow store {shown} cannot be {purpose}: {_first_line(error, uri, shown)}") from error
 
 
 def _first_line(error: Exception, uri: str, shown: str) -> str:
@@ -250,7 +259,7 @@ def _listed(runs: list[Any]) -> str:
 
 def _metrics(client: Any, run: Any, shown: str) -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
-    for name in sorted(run.data.metrics):
+    for name in sorted(name for name in run.data.metrics if not name.startswith(OWN_PREFIX)):
         logged = sorted(client.get_metric_history(run.info.run_id, name), key=lambda one: (one.timestamp, one.step))
         values = [_restored(float(one.value)) for one in logged]
         metrics[name] = metric_of([int(one.step) for one in logged], values, name, shown)

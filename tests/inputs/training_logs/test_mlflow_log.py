@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 import sys
 import time
-from pathlib import Path
 
 import pytest
+import tracker_writers as writers
 
 from pytest_mle.checks.training.training_convergence import training_convergence
 from pytest_mle.errors import InputError, MissingExtraError, TrustError
@@ -19,16 +18,6 @@ pytest.importorskip("mlflow.tracking")
 pytest.importorskip("sqlalchemy")
 
 
-def _writers():
-    path = Path(__file__).with_name("conftest.py")
-    specification = importlib.util.spec_from_file_location("training_log_writers", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-writers = _writers()
 DATABASE = "sqlite:///mlflow.db"
 
 

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import tracker_writers as writers
 
 from pytest_mle.checks.training.training_convergence import training_convergence
 
-
-def _writers():
-    path = Path(__file__).with_name("conftest.py")
-    specification = importlib.util.spec_from_file_location("training_log_writers", path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-writers = _writers()
 SINGLE = ("tensorboard",)
 # Keras counts epochs from 0, so what is counted in epochs differs by one.
 OTHERS = [name for name in writers.WRITERS if name not in ("csv", "keras")]
