@@ -1,26 +1,24 @@
 """Train the models of the example: ``python train.py``, ``--classifier``, ``--bad`` (see ``train.yaml``).
 
-Writes the weights to ``build/``, one row an epoch to ``training_log.csv``, and what the run depended on to
-``training_run.json``. The epoch with the best validation AP50 is the one that is kept.
+Writes the weights to ``build/``, every tenth epoch's and the best ones to ``checkpoints/``, one row an epoch to
+``training_log.csv``, and what the run depended on to ``training_run.json``; with ``--mlflow URI`` to MLflow too. The
+epoch with the best validation AP50 is the one that is kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import json
 import math
-import platform
 import random
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 import yaml
@@ -38,9 +36,15 @@ from perception import (
     build_detector,
 )
 from torch.nn import functional as F
+from tracker import MlflowRun
+
+from pytest_mle.tracking import digest_of, record_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parent
-BUILD = ROOT / "build"
+BUILD, CHECKPOINTS = ROOT / "build", ROOT / "checkpoints"
 
 
 @dataclass
@@ -99,6 +103,22 @@ def augment(
     light = light * uniform(settings["gain"]["low"], settings["gain"]["high"], 1) + uniform(-shift, shift, 3)
     light += torch.randn(light.shape, generator=chance) * uniform(0.0, settings["noise"]["largest_sigma"], 1)
     return (light.clamp(0, 1) - MEAN) / STD, boxes
+
+
+def augment_image(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return one image as the training would see it: RGB uint8 (144, 192, 3) in and out."""
+    chance = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
+    without_boxes = torch.full((1, 1, 5), torch.nan)
+    light = augment(pixels, without_boxes, read_config("train.yaml"), chance)[0][0] * STD + MEAN
+    return (light * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+@cache
+def read_config(name: str) -> dict[str, Any]:
+    """Read the hyperparameters beside this file."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    return config
 
 
 def magnify(
@@ -228,7 +248,14 @@ def set_seeds(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def train_detector(config: dict[str, Any], log_path: Path, weights_path: Path) -> dict[str, Any]:
+def train_detector(
+    config: dict[str, Any],
+    log_path: Path,
+    weights_path: Path,
+    *,
+    checkpoints: Path | None = None,
+    log_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> dict[str, Any]:
     """Train the detector, log every epoch, keep the selected one; return what a record of the run needs."""
     chance = set_seeds(config["seed"])
     train = load_split(ROOT / config["dataset"]["train"], config["dataset"].get("limit"))
@@ -258,6 +285,10 @@ def train_detector(config: dict[str, Any], log_path: Path, weights_path: Path) -
             best, chosen = row["val_map_50"], epoch
             weights_path.parent.mkdir(exist_ok=True)
             torch.save(detector.state_dict(), weights_path)
+        if checkpoints is not None and epoch % config["checkpoint"]["every_n_epochs"] == 0:
+            torch.save(detector.state_dict(), checkpoints / f"epoch_{epoch:03d}.pt")
+        if log_epoch is not None:
+            log_epoch(row)
         print({key: round(value, 4) for key, value in row.items()}, flush=True)
     return {"selected_epoch": chosen, "epochs": len(rows), "val_map_50": best, "train_images": len(train.pixels)}
 
@@ -331,47 +362,53 @@ def _write_log(path: Path, rows: list[dict[str, float]]) -> None:
         writer.writerows([[f"{row[name]:.6g}" for name in COLUMNS] for row in rows])
 
 
-def data_digest(folder: Path) -> str:
-    """Return the SHA-256 over name and content of every image, label and table of a split."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def git_commit() -> str | None:
-    """Return the commit of the working tree, or None outside a repository."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    found = subprocess.run([git, "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    return found.stdout.strip() or None
-
-
-def write_record(config: dict[str, Any], outcome: dict[str, Any]) -> None:
-    """Write ``training_run.json``: everything that the run depended on, and what it chose."""
+def environment(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what the run depends on. Call it before anything is written, or git knows the working tree as changed."""
     seed = config["seed"]
-    record = {
-        "model": "pedestrian-detector",
-        "model_version": "2.1.0",
-        **outcome,
-        "seed": seed,
-        "seeds": {"python": seed, "numpy": seed, "torch": seed, "dataloader_workers": "none: 0 workers"},
+    record = record_environment(
+        seeds={"python": seed, "numpy": seed, "torch": seed},
+        dataset={"version": "1.0.0", "sha256": {split: digest_of(ROOT / "data" / split) for split in ("train", "val")}},
+        repository=ROOT,
+    )
+    record["seeds"]["dataloader_workers"] = "none: 0 workers"
+    return {"model": "pedestrian-detector", "model_version": "2.1.0", **record}
+
+
+def stored_checkpoints(best: Path, selected_epoch: int) -> list[dict[str, Any]]:
+    """Copy the best weights to the other checkpoints, and list them all with their SHA-256."""
+    shutil.copyfile(best, CHECKPOINTS / "best.pt")
+    epochs = {path.name: int(path.stem.partition("_")[2]) for path in sorted(CHECKPOINTS.glob("epoch_*.pt"))}
+    epochs["best.pt"] = selected_epoch
+    return [
+        {
+            "path": f"checkpoints/{name}",
+            "epoch": epoch,
+            "is_best": name == "best.pt",
+            "sha256": digest_of(CHECKPOINTS / name),
+        }
+        for name, epoch in epochs.items()
+    ]
+
+
+def train_and_record(config: dict[str, Any], tracking_uri: str | None) -> None:
+    """Train the detector and keep its log, its checkpoints, its record and, with a tracking URI, its MLflow run."""
+    record = environment(config)
+    hyperparameters = {key: value for key, value in config.items() if key != "ranges"}
+    CHECKPOINTS.mkdir(exist_ok=True)
+    for old in CHECKPOINTS.glob("*.pt"):
+        old.unlink()
+    started = time.perf_counter()
+    with MlflowRun(tracking_uri, hyperparameters, record) as run:
+        weights = BUILD / "detector.pt"
+        log = ROOT / "training_log.csv"
+        outcome = train_detector(config, log, weights, checkpoints=CHECKPOINTS, log_epoch=run.log_epoch)
+        outcome["seconds"] = round(time.perf_counter() - started, 1)
+        outcome["checkpoints"] = stored_checkpoints(weights, outcome["selected_epoch"])
+        run.log_outcome(outcome)
+    record |= outcome | {
         "deterministic_algorithms": True,
-        "git_commit": git_commit(),
-        "dataset_version": "1.0.0",
-        "dataset_sha256": {name: data_digest(ROOT / "data" / name) for name in ("train", "val")},
         "parameters": sum(parameter.numel() for parameter in build_detector().parameters()),
-        "hyperparameters": {key: value for key, value in config.items() if key != "ranges"},
-        "hardware": {"machine": platform.machine(), "device": "cpu", "threads": torch.get_num_threads()},
-        "framework_versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-        },
+        "hyperparameters": hyperparameters,
     }
     (ROOT / "training_run.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
@@ -433,6 +470,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--classifier", action="store_true", help="train the two crop classifiers, robust and plain")
     parser.add_argument("--bad", action="store_true", help="train the detector badly (train_bad.yaml)")
+    parser.add_argument("--mlflow", metavar="URI", help="log the detector's run there too, as sqlite:///mlflow.db")
     parser.add_argument("--threads", type=int, default=2, help="use 1 where other work keeps the cores busy")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -440,14 +478,10 @@ def main() -> None:
         train_classifier(ROOT / "models" / "crop_classifier.pt", adversarial=True, epochs=12, seed=20260104)
         train_classifier(ROOT / "models" / "crop_classifier_plain.pt", adversarial=False, epochs=12, seed=20260104)
         return
-    name = "train_bad.yaml" if options.bad else "train.yaml"
-    config = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     if options.bad:
-        train_detector(config, ROOT / "training_log_bad.csv", BUILD / "detector_undertrained.pt")
+        train_detector(read_config("train_bad.yaml"), ROOT / "training_log_bad.csv", BUILD / "detector_undertrained.pt")
         return
-    started = time.perf_counter()
-    outcome = train_detector(config, ROOT / "training_log.csv", BUILD / "detector.pt")
-    write_record(config, outcome | {"seconds": round(time.perf_counter() - started, 1)})
+    train_and_record(read_config("train.yaml"), options.mlflow)
 
 
 if __name__ == "__main__":

@@ -334,7 +334,7 @@ def test_onnx_files_fit_their_declaration(name):
 
 def test_training_log_is_that_of_the_training_script(green):
     """The log that the spec reads has train.py's columns, and training_run.json tells the same story of the same data."""
-    script = "import json, train; print(json.dumps([train.COLUMNS, {n: train.data_digest(train.ROOT / 'data' / n) for n in ('train', 'val')}]))"
+    script = "import json, train; print(json.dumps([train.COLUMNS, {n: train.digest_of(train.ROOT / 'data' / n) for n in ('train', 'val')}]))"
     command = [sys.executable, "-B", "-c", script]
     done = subprocess.run(command, cwd=EXAMPLE, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
