@@ -4,20 +4,19 @@
 
 One run is what an item costs: read labels and images from disk, predict, match, resample sequences. It alternates with
 the bare forward passes on the same batches, prepared before, so that a busy machine disturbs both alike. The ratio of
-the medians is printed, without the bootstrap and with it, because the bootstrap's cost does not depend on the model.
+the medians is printed, without the bootstrap and with it, because the bootstrap's cost does not depend on the model; of
+CPU time too, which hardly depends on what else the machine does.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
-from prediction_pass import HEIGHT, WIDTH, save_detector
+from prediction_pass import HEIGHT, WIDTH, medians, save_detector, seconds
 
 from pytest_mle.checks.detection import detection_quality as measured
 from pytest_mle.inputs.datasets import open_dataset
@@ -49,12 +48,6 @@ def save_dataset(root: Path, images: int, objects_per_image: int) -> None:
     (root / "images.csv").write_text("\n".join(rows) + "\n")
 
 
-def seconds(call) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=400)
@@ -62,7 +55,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--objects-per-image", type=int, default=5)
     parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--channels", type=int, default=32, help="width of the model, which decides its time")
+    parser.add_argument("--channels", type=int, default=64, help="width of the model, which decides its time")
     parser.add_argument("--threads", type=int, default=None, help="threads of the network (default: the runtime's)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -105,27 +98,24 @@ def main() -> None:
                 model.network.run(values)
 
         apart = {"open and predict": [], "labels, matching, rates": [], "bootstrap": []}
-        bootstrap = [0.0]
+        bootstrap = [(0.0, 0.0)]
         draw_and_score = measured._scores  # noqa: SLF001  timed apart from the rest
 
         def timed_scores(*arguments):
-            began = time.perf_counter()
-            scores = draw_and_score(*arguments)
-            bootstrap[0] = time.perf_counter() - began
-            return scores
+            scores = []
+            bootstrap[0] = seconds(lambda: scores.append(draw_and_score(*arguments)))
+            return scores[0]
 
         measured._scores = timed_scores  # noqa: SLF001
 
         def whole_check():
-            began = time.perf_counter()
-            predictions = predict_dataset(model, opened())
-            predicted = time.perf_counter()
+            done = []
+            apart["open and predict"].append(seconds(lambda: done.append(predict_dataset(model, opened()))))
             rng = np.random.default_rng(0)
-            found = measured.detection_quality(predictions, rng, resamples=options.resamples)
-            apart["open and predict"].append(predicted - began)
-            apart["labels, matching, rates"].append(time.perf_counter() - predicted - bootstrap[0])
+            rest = seconds(lambda: done.append(measured.detection_quality(done[0], rng, resamples=options.resamples)))
+            apart["labels, matching, rates"].append(tuple(a - b for a, b in zip(rest, bootstrap[0], strict=True)))
             apart["bootstrap"].append(bootstrap[0])
-            return found, len(predictions.detections.scores)
+            return done[1], len(done[0].detections.scores)
 
         forward()
         found, detections = whole_check()
@@ -139,20 +129,25 @@ def main() -> None:
 
 
 def report(options, found, detections, bare, whole, apart) -> None:
-    images, base = options.images, statistics.median(bare)
+    images, (base, base_cpu) = options.images, medians(bare)
     print(
         f"{images} images in {found.settings['clusters']} sequences, {found.quantities['objects']} objects, "
         f"{detections} detections; medians of {options.repeats}"
     )
 
     def show(name, values):
-        middle = statistics.median(values)
-        print(f"{name:28} {1000 * middle / images:8.3f} ms an image {middle / base:7.3f} x bare forward")
+        wall, cpu = medians(values)
+        print(
+            f"{name:28} {1000 * wall / images:8.3f} ms an image {wall / base:7.3f} x bare forward "
+            f"(CPU {cpu / base_cpu:6.3f})"
+        )
 
     show("bare forward", bare)
     for name, values in apart.items():
         show(f"  {name}", values)
-    without = [one - two for one, two in zip(whole, apart["bootstrap"], strict=True)]
+    without = [
+        tuple(a - b for a, b in zip(one, two, strict=True)) for one, two in zip(whole, apart["bootstrap"], strict=True)
+    ]
     show("check without bootstrap", without)
     show(f"check, {options.resamples} resamples", whole)
 
