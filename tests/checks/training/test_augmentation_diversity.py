@@ -40,6 +40,11 @@ def in_place(image, rng):
     return image
 
 
+def darker(image, rng):
+    image //= 2
+    return image
+
+
 def own_buffer(image, rng):
     BUFFER[:] = np.roll(image, rng.integers(32), axis=1)
     return BUFFER
@@ -165,7 +170,19 @@ def test_functions_that_write_into_buffers(measure, function):
     found = values(measure(function))
 
     assert found["identical_augmentations"] < 0.2
+    assert found["repeated_augmentations"] == (1 if function == "in_place" else pytest.approx(0, abs=0.2))
     assert found["mean_pixel_difference"] > 0.02
+
+
+def test_images_of_the_data_set_stay_as_they_are(project):
+    """Other checks read the same images after an augmentation that writes into them."""
+    (module,) = project.root.glob("*.py")
+    images = [scene(i) for i in range(20)]
+    data = MemoryDataset(images, labels=[0] * 20)
+
+    augmentation_diversity(data, project, np.random.default_rng(0), augmentation=f"{module.stem}:darker")
+
+    assert all((image == scene(i)).all() for i, image in enumerate(images))
 
 
 def test_augmentation_without_chance(measure):

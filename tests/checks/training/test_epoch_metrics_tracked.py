@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mle.checks.catalogue import built_in_check
@@ -142,6 +142,7 @@ def test_names_of_metrics(series, metric, expected):
     assert is_series_of(series, metric) is expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=30), st.integers(1, 5))
 def test_overdue_by_definition(has_value, every):
     """A value is overdue where none of the last so many positions has one."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mle.checks.catalogue import built_in_check
@@ -64,6 +64,8 @@ def test_loss_has_the_other_direction(training_log):
     assert quantities["selected_epoch"] == 3
     assert quantities["absolute_generalization_gap"] == pytest.approx(0.4)
     assert quantities["relative_generalization_gap"] == pytest.approx(2.0)
+    # Gaps of 0.1, 0.2, 0.4 and 0.8.
+    assert quantities["median_gap_nearby"] == pytest.approx(0.3)
     assert quantities["gap_trend"].method == "3 epochs up to the selected one, a trend needs 10"
 
 
@@ -128,6 +130,7 @@ def test_neighbourhood_out_of_range(training_log):
         generalization_gap(training_log(train_accuracy=TRAIN, val_accuracy=VAL), neighbourhood=0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30))
 def test_gap_lies_between_minus_one_and_one(pairs):
     """A gap of ratios is a difference of ratios, and turns its sign with the data."""

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_mle.checks.catalogue import built_in_check
@@ -135,6 +135,15 @@ def test_dead_layer_behind_a_healthy_norm(training_log):
     assert measurement.figures[1].labels == ("head", "stem", "neck")
 
 
+def test_nan_in_one_layer_counts(training_log):
+    """A layer whose gradient is NaN in one step is a finding, whatever the norm of the model says."""
+    layer = healthy()
+    layer[7] = NAN
+    log = training_log(steps={"gradient_norm": healthy(), "gradient_norm/head": layer})
+
+    assert measure(log)["nonfinite_gradients"] == 1
+
+
 def test_layers_make_the_norm_of_the_model(training_log):
     """Without a norm of the whole model it is the root of the sum of squares, also of very large ones."""
     layers = {"gradient_norm/a": [3.0, 3e200] * 20, "gradient_norm/b": [4.0, 4e200] * 20}
@@ -212,6 +221,7 @@ def test_parameters_out_of_range(training_log, wrong):
         gradient_health(training_log(gradient_norm=healthy()), **wrong)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([0.0, 1e-7, 1.0, 5.0, 2000.0]), min_size=1, max_size=40), st.integers(1, 9))
 def test_windows_equal_a_look_at_each(values, size):
     """Counting by cumulative sums gives what looking at each window gives."""

@@ -89,6 +89,15 @@ def test_both_losses_rising_is_no_overfitting(training_log):
     assert quantities["relative_validation_loss_rise"] > 5
 
 
+def test_noise_above_the_best_is_no_divergence(training_log):
+    """A monitor that stays 1 % above its best while training goes on has not risen."""
+    val = np.concatenate([falling(30, floor=0.5), np.full(30, falling(30, floor=0.5)[-5:].mean() * 1.01)])
+    log = training_log(train_loss=np.linspace(1, 0.1, 60), val_loss=val)
+
+    assert loss_curves(log).quantities["diverging_epochs"] == 0
+    assert loss_curves(log, divergence_rise=0.001).quantities["diverging_epochs"] > 20
+
+
 def test_gap_grows_before_the_monitor_rises(training_log):
     """Both losses fall, one faster: nothing diverges yet, and the trend of the difference already shows it."""
     quantities = loss_curves(

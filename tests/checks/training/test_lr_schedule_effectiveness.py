@@ -141,9 +141,10 @@ def test_run_stopped_early_needs_its_declared_length(training_log):
 @pytest.mark.parametrize("first", [0, 1])
 def test_epochs_from_zero_or_one(training_log, first):
     """Both ways to count are the same run."""
-    log = training_log(epochs=range(first, first + 40), learning_rate=rates_of(COSINE), val_loss=falling())
-
-    assert measure(log, epochs=40)["lr_schedule_mismatches"] == 0
+    for at in (0.0, 1.0):
+        rates = rates_of(COSINE, at=at)
+        log = training_log(epochs=range(first, first + 40), learning_rate=rates, val_loss=falling())
+        assert measure(log, epochs=40)["lr_schedule_mismatches"] == 0
 
 
 @pytest.mark.parametrize("prefix", ["", "training"])

@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, theilslopes
 
@@ -35,6 +35,7 @@ def test_published_example_of_theil_sen():
     assert theil_sen_slope(times, values) == 4.0
 
 
+@settings(deadline=None)
 @given(SERIES)
 def test_tau_equals_scipy(values):
     """Ties are treated as in tau-b."""
@@ -43,6 +44,7 @@ def test_tau_equals_scipy(values):
     assert mann_kendall(values).tau == pytest.approx(0.0 if np.isnan(expected) else expected, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(DISTINCT)
 def test_exact_p_value_equals_scipy(values):
     """Without ties the one-sided p-value is the exact one."""
@@ -64,6 +66,7 @@ def test_variance_with_ties_by_hand():
     assert mann_kendall(np.array([1.0, 1.0, 2.0])).p_value == pytest.approx(0.2701, abs=5e-4)
 
 
+@settings(deadline=None)
 @given(SERIES, st.integers(-5, 5))
 def test_slope_equals_scipy(values, offset):
     """The median of all slopes is SciPy's."""
@@ -72,6 +75,7 @@ def test_slope_equals_scipy(values, offset):
     assert theil_sen_slope(times, values) == pytest.approx(theilslopes(values, times).slope, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(SERIES)
 def test_trend_of_the_reversed_series_is_opposite(values):
     """Turning time around turns the trend around."""
@@ -111,6 +115,7 @@ def test_equal_times():
         theil_sen_slope(np.array([1.0, 1.0, 2.0]), np.array([1.0, 2.0, 3.0]))
 
 
+@settings(deadline=None)
 @given(SERIES)
 def test_pairs_counted_by_bits_are_all_pairs(values):
     """Counting without a matrix gives what a matrix of all pairs gives."""
