@@ -16,7 +16,7 @@ from pytest_mle.governance.evidence import judge_evidence
 from pytest_mle.records.figure import Figure
 from pytest_mle.records.finding import Findings, ValidityCondition
 from pytest_mle.records.measurement import Measurement
-from pytest_mle.records.result import plain_json, result_from_json, result_to_json
+from pytest_mle.records.result import EvidenceResult, plain_json, result_from_json, result_to_json
 from pytest_mle.records.verdict import Verdict, worst
 from pytest_mle.spec.planned import planned_result
 
@@ -37,7 +37,7 @@ def verdict_before_running(item: PlannedItem, spec: Spec) -> ItemResult | None:
         return planned_result(item, spec, Verdict.NOT_APPLICABLE, item.not_applicable)
     if item.check is not None and not item.pending_reasons:
         return None
-    evidence = tuple(judge_evidence(one, spec.root) for one in item.evidence)
+    evidence = _evidence(item, spec)
     reasons = (*item.pending_reasons, *(one.reason for one in evidence))
     verdict = worst([Verdict.PENDING, *(one.verdict for one in evidence)])
     return replace(planned_result(item, spec, verdict, *(reasons or ("nothing to show it by",))), evidence=evidence)
@@ -60,7 +60,7 @@ def run_item(
         arguments = binding.arguments(check, fixtures)
         measured = _as_measurement(check.function(**arguments, **item.parameters), check.name)
         outcome = judge(measured, check.quantities, item.criteria, spec.policy.confidence)
-        evidence = tuple(judge_evidence(one, spec.root) for one in item.evidence)
+        evidence = _evidence(item, spec)
         result = replace(
             base,
             verdict=worst([outcome.verdict, *(one.verdict for one in evidence)]),
@@ -85,6 +85,13 @@ def run_item(
         started=started.isoformat(timespec="seconds"),
         duration_s=time.perf_counter() - begin,
     )
+
+
+def _evidence(item: PlannedItem, spec: Spec) -> tuple[EvidenceResult, ...]:
+    judged = tuple(judge_evidence(one, spec.root) for one in item.evidence)
+    if item.evidence_owed is None:
+        return judged
+    return (*judged, EvidenceResult("evidence", Verdict.PENDING, item.evidence_owed))
 
 
 def failed_result(base: ItemResult, error: BaseException) -> ItemResult:

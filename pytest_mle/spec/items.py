@@ -181,10 +181,12 @@ class _ItemPlan:
         check = self._known_check(conditions) if len(self.problems) == before else None
         criteria = (*self._inherited(verified, check), *self._criteria(variant, check))
         reasons: tuple[str, ...] = ()
+        needed = self.good.get("evidence_needed") if not_applicable is None and not common["evidence"] else None
+        owed = None if needed is None else f"evidence owed: {describe_needed(plain(needed))}"
         if not_applicable is None:
             self._refuse_unmeasurable(conditions, criteria)
             self._fit(conditions, check)
-            reasons = tuple(self._pending(common, conditions, check, criteria))
+            reasons = tuple(self._pending(common, conditions, check, criteria, needed))
         kind: Kind = self.good.get("kind") or _kind_of(conditions.check, common["evidence"])
         shared = dict(common)
         if variant.entry is not None:
@@ -203,6 +205,8 @@ class _ItemPlan:
             verifies=tuple(Verification(one.source.requirement.id, one.is_partial) for one in verified),
             not_applicable=not_applicable,
             pending_reasons=reasons,
+            # What nobody addressed says so in its one reason.
+            evidence_owed=owed if self.source.is_addressed or not reasons else None,
             key_origins=self._key_origins(variant, conditions),
         )
 
@@ -442,9 +446,10 @@ class _ItemPlan:
         conditions: Conditions,
         check: CheckDeclaration | None,
         criteria: Sequence[Criterion],
+        needed: Any,
     ) -> Iterator[str]:
+        """Say what keeps the item from running; evidence that is owed does not keep its check from measuring."""
         missing = [] if check is None else missing_inputs(check, conditions.using, self.around.declared)
-        needed = self.good.get("evidence_needed") if not common["evidence"] else None
         if not self.source.is_addressed:
             reason = self._not_addressed(conditions.check, check, missing, needed)
             if reason is not None:
@@ -454,8 +459,8 @@ class _ItemPlan:
         if misfits:
             yield f"the checklist does not fit the check: {'; '.join(misfits)}"
         yield from missing
-        if needed is not None:
-            yield f"evidence owed: {describe_needed(plain(needed))}"
+        if needed is not None and conditions.check is None:
+            return
         is_shown_by = common["evidence"] or any(not criterion.is_advisory for criterion in criteria)
         if not is_shown_by and not misfits:
             yield self._no_criterion(criteria)
@@ -474,7 +479,7 @@ class _ItemPlan:
         if needed is not None:
             wants.append(f"evidence ({describe_needed(plain(needed))})")
         misfits = self.misfits.messages()
-        if check is not None and not missing and needed is None and not misfits:
+        if check is not None and not missing and not misfits:
             return None
         reason = f"not addressed by the project yet: needs {', '.join(wants) or 'a check or evidence'}"
         if misfits:

@@ -62,7 +62,8 @@ class PlannedItem:
     """One test case of the plan: an item, or one slice or parameter value of it.
 
     ``name`` is ``id`` or ``id[variant]`` and unique in the spec. ``pending_reasons`` are known before anything runs
-    (no criterion adopted, nobody addressed it). ``key_origins`` says for each key where it was set.
+    (no criterion adopted, nobody addressed it) and keep it from running; ``evidence_owed`` does not: what can be
+    measured is measured. ``key_origins`` says for each key where it was set.
     """
 
     name: str
@@ -84,6 +85,7 @@ class PlannedItem:
     verifies: tuple[Verification, ...] = ()
     not_applicable: str | None = None
     pending_reasons: tuple[str, ...] = ()
+    evidence_owed: str | None = None
     timeout_s: float | None = None
     marks: tuple[str, ...] = ()
     asil_levels: tuple[str, ...] = ()

@@ -71,7 +71,7 @@ def _lines(spec: Spec, item: PlannedItem) -> Iterator[str]:
         yield _line(f"  verifies: {one.requirement}{partly}", spec.requirements[one.requirement].location)
     if item.marks:
         yield _line(f"  marks: {', '.join(item.marks)}", item.key_origins.get("marks"))
-    yield from (f"  pending: {reason}" for reason in item.pending_reasons)
+    yield from (f"  pending: {reason}" for reason in (*item.pending_reasons, item.evidence_owed) if reason)
 
 
 def _section(name: str, values: Any, item: PlannedItem) -> Iterator[str]:

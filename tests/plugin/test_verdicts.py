@@ -173,3 +173,18 @@ def test_red_items_are_told_once(project):
     outcome.stdout.no_fnmatch_line("*_ A-02 _*")
     outcome = project.run("--no-summary")
     outcome.stdout.fnmatch_lines(["*= 2 failed*"])
+
+
+@pytest.mark.parametrize(("criterion", "verdict"), [("errors == 0", "PENDING"), ("errors >= 1", "FAIL")])
+def test_what_can_be_measured_is_measured_while_evidence_is_owed(project, criterion, verdict):
+    """A hybrid item shows its numbers before anybody signs, and a violated criterion is not hidden by the paper."""
+    (project.pytester.path / "list.yaml").write_text(
+        "mle_checklist: 1\nitems:\n  - {id: C-1, title: Hybrid, base_practice: MLE.4.BP3, check: constant, "
+        f"accept: [{criterion}], evidence_needed: {{artifact: review, roles: [QA]}}}}\n"
+    )
+    project.spec("  - {id: C-1, title: Ours}", header="mle_spec: 1\nextends: [list.yaml]\nprocesses: []\nitems:\n")
+    assert project.run().ret == 1
+    result = project.results()["C-1"]
+    assert result["verdict"] == verdict
+    assert result["reasons"][-1] == "evidence owed: review (QA)"
+    assert {one["name"] for one in result["quantities"]} == {"rate", "errors"}
