@@ -21,7 +21,7 @@ from pytest_mle.records.verdict import Verdict, worst
 from pytest_mle.spec.planned import planned_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_mle.engine.bind import Binding
     from pytest_mle.records.check import CheckDeclaration
@@ -70,7 +70,7 @@ def run_item(
             quantities=outcome.quantities,
             findings=measured.findings,
             validity=measured.validity,
-            figures=measured.figures,
+            figures=_visible(measured.figures, spec),
             settings=plain_json(dict(measured.settings)),
         )
         result = _in_plain_types(result, check.name)
@@ -85,6 +85,14 @@ def run_item(
         started=started.isoformat(timespec="seconds"),
         duration_s=time.perf_counter() - begin,
     )
+
+
+def _visible(figures: Sequence[Figure], spec: Spec) -> tuple[Figure, ...]:
+    if not any(figure.images for figure in figures):
+        return tuple(figures)
+    from pytest_mle.inputs.pictures import visible_figures
+
+    return visible_figures(figures, spec.policy.images)
 
 
 def _evidence(item: PlannedItem, spec: Spec) -> tuple[EvidenceResult, ...]:

@@ -312,3 +312,19 @@ def test_used_inputs_are_listed_with_their_digests(project):
     assert project.run().ret == 0
     digest = hashlib.sha256(b"epochs: 3\n").hexdigest()
     assert project.report()["specs"][0]["inputs"] == {"configs": {"train": {"sha256": digest}}}
+
+
+@pytest.mark.parametrize(("images", "is_there"), [("off", False), ("blurred", False), ("shown", True)])
+def test_pictures_follow_the_policy(project, images, is_there):
+    """A picture that a check embeds reaches results.json as it is only if the policy shows images."""
+    project.conftest(
+        "import pytest, pytest_mle as mle\n@pytest.fixture\ndef draws():\n    def measure():\n"
+        "        figure = mle.Figure('image_grid', 'sheet', images=('data:image/png;base64,c2VjcmV0',))\n"
+        "        return mle.Measurement({'rate': 1}, figures=(figure,))\n    return measure\n"
+    )
+    header = f"mle_spec: 1\nprocesses: []\npolicy: {{images: {images}}}\nitems:\n"
+    project.spec(item("A-01", "draws", "rate == 1 by point value"), header=header)
+    assert project.run().ret == 0
+    text = (project.pytester.path / "mle-reports" / "results.json").read_text(encoding="utf-8")
+    assert ("c2VjcmV0" in text) is is_there
+    assert "sheet" in text
