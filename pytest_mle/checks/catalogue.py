@@ -40,6 +40,7 @@ BUILT_IN = {
     "metrics_persisted": "pytest_mle.checks.experiments.metrics_persisted",
     "lr_schedule_effectiveness": "pytest_mle.checks.training.lr_schedule_effectiveness",
     "model_size": "pytest_mle.checks.resources.model_size",
+    "ood_detection": "pytest_mle.checks.uncertainty.ood_detection",
     "quantization_accuracy_drop": "pytest_mle.checks.deployment.quantization_accuracy_drop",
     "regularization_ablation": "pytest_mle.checks.training.regularization_ablation",
     "requirements_traceability": "pytest_mle.checks.traceability.requirements_traceability",
