@@ -7,6 +7,8 @@ import math
 import pickle
 import struct
 import warnings
+import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import MissingExtraError
@@ -49,6 +51,18 @@ def why_unloadable(path: Path) -> str | None:
 
 
 def _torch(path: Path) -> str | None:
+    # Before PyTorch 1.6 checkpoints were no archives. Loading those is not safe in all versions, weights_only or not
+    # (CVE-2025-32434), and a truncated archive is none either.
+    if not zipfile.is_zipfile(path):
+        return "is truncated, damaged or of the format before PyTorch 1.6, which is not loaded"
+    try:
+        # PyTorch does not compare the checksums: a changed weight would load as it is.
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        return f"is damaged: {_first_line(error)}"
+    if broken is not None:
+        return f"is damaged: the checksum of {broken} is wrong"
     try:
         import torch
     except ImportError as error:
@@ -56,7 +70,7 @@ def _torch(path: Path) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         return f"holds more than weights ({_first_line(error)}): save a state_dict"
     except RuntimeError as error:

@@ -40,8 +40,13 @@ def dvc_pins(folder: Path, project: Project) -> list[DataPin]:
         _pin(output, project)
         for source in _sources(folder, project)
         for output in _outputs(source, project)
-        if output.path.is_relative_to(folder) or folder.is_relative_to(output.path)
+        if output.path.is_relative_to(folder) or _is_around(folder, output.path, project)
     ]
+
+
+def _is_around(folder: Path, path: Path, project: Project) -> bool:
+    """Say whether a folder lies in what DVC keeps; a DVC file must not have the whole disk read."""
+    return folder.is_relative_to(path) and is_below(path, (project.root, *project.allowed_roots))
 
 
 @dataclass(frozen=True, slots=True)

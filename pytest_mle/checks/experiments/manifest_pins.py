@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_mle.checks.experiments.data_pins import DataPin, why_not_committed
 from pytest_mle.checks.experiments.sha256 import files_sha256, is_sha256, read_sha256_list
-from pytest_mle.errors import InputError
+from pytest_mle.errors import InputError, Location
 from pytest_mle.inputs.trusted_path import shown_path
 from pytest_mle.records.finding import Finding
 
@@ -24,7 +24,8 @@ LIST_NAMES = ("SHA256SUMS", "SHA256SUMS.txt", "sha256sums.txt", "sha256sum.txt",
 def manifest_pins(dataset: Dataset, project: Project, manifest: str | None, attribute: str) -> list[DataPin]:
     """Return what lists of SHA-256 say of a data set's files.
 
-    Raises :class:`~pytest_mle.errors.InputError` if the named manifest is absent, or a list cannot be read.
+    Raises :class:`~pytest_mle.errors.InputError` if the named manifest is absent, a list cannot be read, or names
+    a file outside the folders that may be read.
     """
     pins = [_list_pin(path, project) for path in _lists(dataset.root, project, manifest)]
     column = _column_pin(dataset, project, attribute)
@@ -46,6 +47,8 @@ def _list_pin(path: Path, project: Project) -> DataPin:
     place = shown_path(path, project.root)
     pin = DataPin("sha256_manifest", place)
     listed = read_sha256_list(path, place)
+    for name, (_, line) in listed.items():
+        project.file(str(path.parent / name), Location(place, line))  # a list must not have other files read
     targets = {name: path.parent / name for name in listed}
     for (name, (digest, line)), actual in zip(listed.items(), files_sha256(list(targets.values())), strict=True):
         pin.covered.add(targets[name])

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -87,6 +88,27 @@ def test_a_truncated_checkpoint_does_not(tmp_path, name, kept):
     assert "\n" not in reason
 
 
+@pytest.mark.parametrize("name", ["a.pt", "s.pt", "a.npz"])
+def test_one_changed_byte_of_the_weights(tmp_path, name):
+    """A bit that flipped in storage loads in PyTorch without a word; the archive's checksum tells."""
+    path = tmp_path / name
+    WRITERS[name](path)
+    with zipfile.ZipFile(path) as archive:
+        stored = (one for one in archive.infolist() if one.compress_type == zipfile.ZIP_STORED)
+        largest = max(stored, key=lambda one: one.file_size)
+        content = archive.read(largest)
+    data = bytearray(path.read_bytes())
+    data[data.index(content) + len(content) // 2] ^= 1
+    path.write_bytes(data)
+    assert "damaged" in why_unloadable(path)
+
+
+def test_format_of_old_pytorch_versions_is_not_loaded(tmp_path):
+    """Checkpoints that are no archive are refused before anything reads them."""
+    torch.save({"w": torch.zeros(3)}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    assert "before PyTorch 1.6" in why_unloadable(tmp_path / "a.pt")
+
+
 def test_nothing_is_unpickled(tmp_path):
     """A pickle under any of the names runs no code; PyTorch's own file with an object in it says what to do instead."""
     for name in ("a.pt", "a.ckpt", "a.npz", "a.npy", "a.onnx", "a.safetensors", "a.bin"):
@@ -147,3 +169,7 @@ def test_other_files(tmp_path):
     assert why_unloadable(tmp_path / "a.npy") is None
     (tmp_path / "a.onnx").write_bytes(bytes(100))
     assert why_unloadable(tmp_path / "a.onnx")
+    np.savez(tmp_path / "a.npz")
+    assert why_unloadable(tmp_path / "a.npz") == "holds no array"
+    write_safetensors(tmp_path / "a.safetensors", {"a": {"dtype": "I64", "shape": [2], "data_offsets": [0, 16]}})
+    assert why_unloadable(tmp_path / "a.safetensors") is None

@@ -114,6 +114,14 @@ def test_files_that_moved_and_a_list_of_hashes(project, run, values, tmp_path):
     assert values(checkpoint_storage(moved, project))["absent_checkpoints"] == 3
 
 
+def test_hashes_that_are_none(project, run, values):
+    """A word in place of a SHA-256 is no recorded hash."""
+    listed = [Checkpoint(f"ckpt/epoch_{n}.npz", sha256=text) for n, text in ((10, "TBD"), (20, ""), (30, None))]
+    measured = values(checkpoint_storage(run(listed), project))
+    assert measured["checkpoint_hash_mismatches"] is None
+    assert measured["checkpoints_without_hash"] == 3
+
+
 @pytest.mark.parametrize(
     ("epochs", "every", "missing"),
     [
@@ -124,6 +132,7 @@ def test_files_that_moved_and_a_list_of_hashes(project, run, values, tmp_path):
         ([], 10, 3),
         ([10, 20, 30], 5, 3),
         ([30], 40, 0),
+        ([20], 30, 1),
         ([], 40, 1),
     ],
 )

@@ -14,7 +14,7 @@ from pytest_mle.checks.experiments.dataset_version_pinned import QUANTITIES, dat
 from pytest_mle.checks.experiments.dvc_pins import file_md5, folder_md5
 from pytest_mle.checks.experiments.git_pins import LfsPointer, read_pointer
 from pytest_mle.checks.experiments.sha256 import file_sha256
-from pytest_mle.errors import InputError, NotMeasurableError
+from pytest_mle.errors import InputError, NotMeasurableError, TrustError
 from pytest_mle.inputs.project import Project
 from pytest_mle.tracking import digest_of
 
@@ -257,6 +257,24 @@ def test_text_of_dvc_2_has_no_carriage_returns(tmp_path):
     assert file_md5(empty, is_legacy=True) == file_md5(empty, is_legacy=False)
 
 
+@pytest.mark.parametrize(
+    ("entry", "mismatches"),
+    [
+        ("{md5: dd8c6a395b5dd36c56d23275028f526c, path: train/labels/0.txt}", 0),
+        ("{md5: 59b0d7772f0561efb95518f3cb8abc60, path: train/labels/0.txt}", 1),
+        ("{md5: 59b0d7772f0561efb95518f3cb8abc60, hash: md5, path: train/labels/0.txt}", 0),
+        ("{md5: dd8c6a395b5dd36c56d23275028f526c, hash: md5, path: train/labels/0.txt}", 1),
+    ],
+)
+def test_the_file_says_which_dvc_wrote_it(project, folder_dataset, values, entry, mismatches):
+    """Without `hash:` it is DVC 2, whose MD5 of a text from Windows is that of the text from Unix."""
+    dataset = folder_dataset()
+    (dataset.root / "labels" / "0.txt").write_bytes(b"a\r\nb\r\n")
+    (project.root / "data" / "label.dvc").write_text(f"outs: [{entry}]\n")
+    measured = values(dataset_version_pinned(dataset, project, backends=["dvc"]))
+    assert (measured["hash_mismatches"], measured["unpinned_files"]) == (mismatches, 8)
+
+
 @pytest.mark.skipif(shutil.which("dvc") is None, reason="DVC is not installed")
 @pytest.mark.slow
 def test_against_dvc_itself(project, folder_dataset, values, findings):
@@ -440,6 +458,16 @@ def test_list_of_sha256sum(project, folder_dataset, values):
     assert named == {"pinned_samples": 4, "hash_mismatches": 2, "mutable_refs": 1}
     with pytest.raises(InputError, match="no manifest absent"):
         dataset_version_pinned(dataset, project, manifest="absent")
+
+
+def test_pins_do_not_lead_out_of_the_project(project, by_dvc, tmp_path_factory):
+    """A DVC file that names the whole disk is no pin of this folder; a list that names other files is refused."""
+    up = "../" * 30
+    dataset = by_dvc(f"outs:\n- md5: {'a' * 32}.dir\n  hash: md5\n  path: {up}\n")
+    assert dataset_version_pinned(dataset, project, backends=["dvc"]).settings["pins"] == []
+    (dataset.root / "SHA256SUMS").write_text(f"{'a' * 64}  ../../../secret\n")
+    with pytest.raises(TrustError, match="SHA256SUMS:1"):
+        dataset_version_pinned(dataset, project)
 
 
 def test_bad_parameters_and_empty_data(project, folder_dataset):

@@ -102,8 +102,9 @@ def test_example_project(values):
     """The example declares ranges for what it tunes, and its run stayed inside."""
     config = read_config("training", {"path": "train.yaml"}, EXAMPLE)
     tuned = list(config.get("ranges"))
+    assert len(tuned) >= 15
     measured = values(hyperparameter_ranges(config, keys=tuned))
-    assert (measured["hyperparameters"], measured["hyperparameters_without_range"]) == (15, 0)
+    assert (measured["hyperparameters"], measured["hyperparameters_without_range"]) == (len(tuned), 0)
     assert measured["final_values_out_of_range"] == 0
     bad = read_config("training", {"path": "train_bad.yaml"}, EXAMPLE)
-    assert values(hyperparameter_ranges(bad, keys=tuned))["hyperparameters_without_range"] == 15
+    assert values(hyperparameter_ranges(bad, keys=tuned))["hyperparameters_without_range"] == len(tuned)

@@ -45,6 +45,7 @@ def test_store_that_kept_everything(log, store, values):
         ({"train_loss": [3.0, 2.0, 1.0, 0.5], "val_loss": [3.5, math.nan, 1.5, math.nan]}, None, 0, 1),
         ({}, None, 2, None),
         ({"train_loss": [], "val_loss": []}, None, 0, None),
+        ({"train_loss": [3.0], "val_loss": [3.5]}, None, 0, 3),
     ],
 )
 def test_losses_of_the_store(log, store, values, kept, epochs, missing, mismatches):

@@ -110,6 +110,41 @@ def test_open_exit_criteria(config, values, text, missing):
     assert measured["epochs_over_limit"] is None
 
 
+@pytest.mark.parametrize("text", ["epochs: 0\n", "epochs: -3\n", "epochs: 2.5\n", "epochs: true\n", "epochs: .inf\n"])
+def test_limits_that_are_none(config, log, values, text):
+    """No epoch, half of one, or infinitely many are no limit that a run could keep."""
+    measured = training_exit_criteria(config(text), log({"val_map_50": [0.1]}))
+    assert values(measured)["maximum_epochs"] is None
+    assert values(measured)["epochs_over_limit"] is None
+
+
+@pytest.mark.parametrize(
+    "option", ["patience: 0", "patience: 2.5", "min_delta: -1", "min_delta: '0.01'", "metric: TBD"]
+)
+def test_rules_that_are_none(config, log, values, option):
+    """A rule with a part that means nothing cannot be replayed."""
+    text = CONFIG.replace("}", ", more: 1}").replace(
+        next(part for part in ("patience: 3", "min_delta: 0.01", "metric: val_map_50") if part[:5] == option[:5]),
+        option,
+    )
+    measured = training_exit_criteria(config(text), log({"val_map_50": STOPS_AFTER_SIX}))
+    assert values(measured)["stop_rule_violations"] is None
+
+
+def test_series_that_is_a_gap_throughout(config, log):
+    """A column without a value has nothing to replay."""
+    run = log({"val_map_50": [math.nan, math.nan]})
+    run.metadata["gaps"] = {"val_map_50": [1, 2]}
+    measured = training_exit_criteria(config(CONFIG), run)
+    assert "has no value of 'val_map_50'" in measured.quantities["stop_rule_violations"].method
+
+
+def test_d1_a_script_that_crashes_in_its_first_epoch(config, log, findings):
+    """D1: a run that ended with an exception after one epoch did not end by its rule."""
+    measured = training_exit_criteria(config(CONFIG), log({"val_map_50": [0.1]}, status="failed"))
+    assert "ended after 1 of 10 epochs (status failed)" in findings(measured, "stop_rule_violations")[0]
+
+
 @pytest.mark.parametrize(
     ("series", "reason"),
     [(None, "no training log"), ({}, "no series 'val_map_50'"), ({"val_loss": [1.0]}, "it has val_loss")],
