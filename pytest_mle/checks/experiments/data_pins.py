@@ -48,7 +48,7 @@ def why_not_committed(project: Project, path: Path) -> Finding | None:
 def is_git_content(path: Path, name: str) -> bool:
     """Say whether a file's content has this name in git (line ends as git converts them count as equal)."""
     data = path.read_bytes()
-    return name in (git_name(data, len(name)), git_name(data.replace(b"\r\n", b"\n"), len(name)))
+    return name == git_name(data, len(name)) or name == git_name(data.replace(b"\r\n", b"\n"), len(name))
 
 
 def git_name(data: bytes, length: int) -> str:
