@@ -111,15 +111,6 @@ class Repository:
             return False
         return self.git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is not None
 
-    def is_tracked(self, path: Path) -> bool:
-        """Say whether git tracks a file (or anything in a folder)."""
-        return bool(self.git("ls-files", "--", str(path)))
-
-    def changed_files(self) -> list[str]:
-        """Return the tracked files that differ from the commit that is checked out."""
-        listed = self.git("status", "--porcelain=v1", "-z", "--untracked-files=no", "--no-renames")
-        return [] if listed is None else [entry[3:] for entry in listed.split("\0") if entry]
-
     def committed_files(self, folder: Path) -> dict[str, str]:
         """Return the files of the commit that is checked out, in a folder or one file, without links and submodules.
 

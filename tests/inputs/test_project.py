@@ -29,8 +29,8 @@ def project(tmp_path):
     return Project((tmp_path / "spec").resolve())
 
 
-def test_commits_and_changes_are_found(project):
-    """The commit that is checked out, others by their name, and files that differ from it."""
+def test_commits_are_found(project):
+    """The commit that is checked out, and others by their name."""
     repository = project.repository
     head = git(project.root, "rev-parse", "HEAD")
     assert repository.head == head
@@ -39,19 +39,13 @@ def test_commits_and_changes_are_found(project):
     assert not repository.has_commit("--all")
     assert not repository.has_commit("")
     assert not repository.is_shallow
-    assert repository.changed_files() == []
-    (project.root / "train.py").write_text("raise\n")
-    (project.root / "new.py").write_text("pass\n")
-    assert repository.changed_files() == ["spec/train.py"]
-    assert repository.is_tracked(project.root / "train.py")
-    assert not repository.is_tracked(project.root / "new.py")
 
 
 def test_nothing_that_a_repository_configures_is_run(project, tmp_path):
     """A file-system monitor in the repository's own configuration would be code of somebody else."""
     witness = tmp_path / "ran"
     git(project.root, "config", "core.fsmonitor", f"touch {witness}; false")
-    project.repository.changed_files()
+    assert project.repository.git("status", "--porcelain") == ""
     assert not witness.exists()
 
 
