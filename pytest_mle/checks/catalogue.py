@@ -31,6 +31,7 @@ BUILT_IN = {
     "experiment_metadata": "pytest_mle.checks.experiments.experiment_metadata",
     "epoch_metrics_tracked": "pytest_mle.checks.training.epoch_metrics_tracked",
     "generalization_gap": "pytest_mle.checks.training.generalization_gap",
+    "epistemic_uncertainty": "pytest_mle.checks.uncertainty.epistemic_uncertainty",
     "gradient_health": "pytest_mle.checks.training.gradient_health",
     "input_drift": "pytest_mle.checks.drift.input_drift",
     "hyperparameter_declared": "pytest_mle.checks.experiments.hyperparameter_declared",

@@ -36,6 +36,7 @@ inputs:
     shifted_labels: {path: digits/shifted_labels, format: imagefolder}
     bright: {path: digits/bright, format: imagefolder}
     rotated: {path: digits/rotated, format: imagefolder}
+    shuffled: {path: digits/shuffled, format: imagefolder}
     damaged: {path: digits/damaged, format: imagefolder}
   models:
     robust: &model
@@ -82,6 +83,8 @@ def digits_folder(tmp_path_factory, digits):
         folder / "bright", [cv2.convertScaleAbs(image, alpha=0.7, beta=70) for image in images[test]], labels[test]
     )
     write_digits(folder / "rotated", [np.rot90(image) for image in images[test]], labels[test])
+    shuffled = np.random.default_rng(0).permuted(images[test].reshape(-1, 32 * 32), axis=1)
+    write_digits(folder / "shuffled", shuffled.reshape(-1, 32, 32), labels[test])
     return folder
 
 
@@ -163,6 +166,49 @@ def test_attacks_on_real_digits(real_project, trained_folder):
     assert real_project.quantity(pgd_plain, "pgd_accuracy") < real_project.quantity(fgsm_plain, "fgsm_accuracy")
     for item in real_project.items:
         assert real_project.quantity(item, "max_perturbation") == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.torch
+def test_uncertainty_on_real_digits(real_project, trained_folder):
+    """A classifier knows shuffled pixels for unknown and takes turned digits, 88 % of them wrongly read, for known."""
+    (real_project.root / "digits").symlink_to(trained_folder)
+    (real_project.root / "digits_model.py").write_text(MODEL, encoding="utf-8")
+    items = """
+  - {id: C, title: Calibration, base_practice: MLE.4.BP3, check: confidence_calibration,
+     accept: [expected_calibration_error <= 0.1 at 95 % confidence, confidence_accuracy_spearman > 0 at 95 % confidence],
+     for_each: [{using: {model: plain, dataset: test}}, {using: {model: plain, dataset: shifted_labels}}]}
+  - {id: S, title: Rejection, base_practice: MLE.4.BP3, check: selective_prediction, with: {threshold: 0.9},
+     accept: [selective_risk <= 3 % at 95 % confidence, coverage >= 80 % at 95 % confidence],
+     for_each: [{using: {model: plain, dataset: test}}, {using: {model: untrained, dataset: test}}]}
+  - {id: O, title: Unknown, base_practice: MLE.4.BP3, check: ood_detection, accept: [ood_auroc >= 0.75 at 95 % confidence],
+     for_each: [{using: {model: plain, dataset: test, ood: shuffled}}, {using: {model: plain, dataset: test, ood: rotated}},
+       {using: {model: plain, dataset: test, ood: other}}, {using: {model: plain, dataset: test}}]}
+  - {id: E, title: Ensemble, base_practice: MLE.4.BP3, check: epistemic_uncertainty, accept: [members == 2, uncertainty_error_auroc > 0.5 at 95 % confidence],
+     for_each: [{using: {predictions: plain, member_2: robust, dataset: test}}, {using: {predictions: plain, dataset: test}}]}
+"""
+    real_project.run(HEADER + items, f"--mle-data-root={trained_folder}")
+    verdicts = ["PASS", "FAIL", "PASS", "FAIL", "PASS", "FAIL", "FAIL", "INCONCLUSIVE", "PASS", "ERROR"]
+    assert list(real_project.verdicts().values()) == verdicts, real_project.outcome.stdout.str()
+    last = list(real_project.items.values())[-1]
+    assert "no dropout layer" in last["reasons"][0]
+
+
+@pytest.mark.torch
+def test_corruptions_of_real_digits(real_project, trained_folder):
+    """Mild noise costs a robust classifier little, strong noise much; each value of a sweep is judged by itself."""
+    (real_project.root / "digits").symlink_to(trained_folder)
+    (real_project.root / "digits_model.py").write_text(MODEL, encoding="utf-8")
+    items = """
+  - {id: N, title: Noise, base_practice: MLE.4.BP3, check: corruption_robustness, with: {corruption: salt_pepper},
+     using: {model: robust, dataset: test}, parametrize: {share: [0.01, 0.8]}, accept: [relative_drop < 10 % at 95 % confidence]}
+  - {id: R, title: Resolution, base_practice: MLE.4.BP3, check: corruption_robustness, with: {corruption: resolution},
+     using: {model: robust, dataset: test}, parametrize: {factor: [0.25, 0.03]}, accept: [absolute_drop <= 10 pp at 95 % confidence]}
+  - {id: U, title: Chance, base_practice: MLE.4.BP3, check: corruption_robustness, with: {corruption: brightness, factor: 1.0},
+     using: {model: robust, dataset: test}, accept: [relative_drop < 10 %]}
+"""
+    real_project.run(HEADER + items, f"--mle-data-root={trained_folder}")
+    verdicts = ["PASS", "FAIL", "PASS", "FAIL", "INCONCLUSIVE"]
+    assert list(real_project.verdicts().values()) == verdicts, real_project.outcome.stdout.str()
 
 
 def test_drift_of_real_digits(real_project, digits_folder):
