@@ -19,7 +19,7 @@ pytestmark = pytest.mark.torch
 
 EXAMPLE = Path(__file__).parents[2] / "example_project"
 GENERATED = {"build", "mle-reports", ".mle-cache", "__pycache__", ".pytest_cache", ".ruff_cache"}
-SIZE_LIMIT = 12_000_000
+SIZE_LIMIT = 15_500_000
 
 RED = {
     "MLE1-2-01": "PASS",
@@ -404,7 +404,8 @@ def test_data_sets_are_generated_byte_for_byte(tmp_path):
         return {
             path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in folder.rglob("*")
-            if path.is_file()
+            # DVC's files say what the data are; they are none of them.
+            if path.is_file() and path.suffix != ".dvc"
         }
 
     assert digests(tmp_path / "data") == digests(EXAMPLE / "data")
