@@ -20,7 +20,7 @@ from pytest_mle.spec.units import UNITS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from pytest_mle.records.check import CheckDeclaration
+    from pytest_mle.records.check import CheckDeclaration, InputDeclaration
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate_reference.py: change the code and run `make docs`. -->\n"
@@ -114,6 +114,11 @@ def checks_page() -> str:
     return "\n".join(lines)
 
 
+def kind_of(one: InputDeclaration) -> str:
+    """Return what an input is, in words."""
+    return one.kind.replace("_", " ") + (", optional" if one.is_optional else "")
+
+
 def _check_lines(check: CheckDeclaration) -> Iterator[str]:
     summary, body, sections = split_docstring(inspect.getdoc(check.function) or "")
     meanings = _entries(sections.get("Parameters", []))
@@ -131,7 +136,7 @@ def _check_lines(check: CheckDeclaration) -> Iterator[str]:
         yield from (*flags, "")
     yield from table(
         ("input", "kind", "meaning"),
-        ((f"`{one.name}`", one.kind.replace("_", " "), meanings.get(one.name, "")) for one in check.inputs),
+        ((f"`{one.name}`", kind_of(one), meanings.get(one.name, "")) for one in check.inputs),
     )
     if check.parameters:
         yield from table(

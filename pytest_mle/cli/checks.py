@@ -9,18 +9,25 @@ from pytest_mle.checks.catalogue import BUILT_IN, built_in_check
 from pytest_mle.errors import MleError, closest
 
 if TYPE_CHECKING:
-    from pytest_mle.records.check import CheckDeclaration
+    from pytest_mle.records.check import CheckDeclaration, InputDeclaration
 
 
 def list_checks() -> str:
-    """Return one line a check: its name and what it measures."""
+    """Return one line a check, its name and what it measures, by family."""
     width = max(map(len, BUILT_IN))
-    lines = []
-    for name in sorted(BUILT_IN):
+    lines, above = [], ""
+    for family, name in sorted((_family(name), name) for name in BUILT_IN):
+        if family != above:
+            lines += [*([""] if above else []), family]
+            above = family
         check = built_in_check(name)
         assert check is not None
-        lines.append(f"{name:{width}}  {_first_line(check)}")
+        lines.append(f"  {name:{width}}  {_first_line(check)}")
     return "\n".join([*lines, "", "pytest-mle checks NAME describes one of them.", ""])
+
+
+def _family(name: str) -> str:
+    return BUILT_IN[name].split(".")[-2]
 
 
 def describe_check(name: str) -> str:
@@ -29,7 +36,7 @@ def describe_check(name: str) -> str:
     if check is None:
         raise MleError(f"there is no check {name!r}. {closest(name, list(BUILT_IN))}")
     lines = [name, "=" * len(name), "", inspect.getdoc(check.function) or "", ""]
-    lines += ["Inputs", *(f"  {one.name}: {one.kind.replace('_', ' ')}" for one in check.inputs), ""]
+    lines += ["Inputs", *map(_input_line, check.inputs), ""]
     lines.append("Parameters (with:)")
     lines += [
         f"  {one.name}: {one.annotation}" + (" (required)" if one.is_required else f" = {one.default!r}")
@@ -47,6 +54,10 @@ def describe_check(name: str) -> str:
     ]
     lines += ["", f"Source: {check.location}" + (f" ({', '.join(flags)})" if flags else ""), ""]
     return "\n".join(lines)
+
+
+def _input_line(one: InputDeclaration) -> str:
+    return f"  {one.name}: {one.kind.replace('_', ' ')}{' (optional)' if one.is_optional else ''}"
 
 
 def _first_line(check: CheckDeclaration) -> str:
