@@ -89,6 +89,8 @@ def epistemic_uncertainty(
     ood
         Images of an unknown kind, whose uncertainty is compared: ``using: {ood: fog}``; without them
         ``ood_uncertainty_ratio`` is not measured.
+    member_2, member_3, member_4, member_5, member_6, member_7, member_8, member_9, member_10
+        Further members of an ensemble, on the same images.
     score
         ``mutual_information``: disagreement of the members; ``predictive_entropy``: of their mean, noise in the data
         included; ``variance`` of the probabilities.

@@ -137,6 +137,7 @@ def test_the_same_member_twice_is_inconclusive(broken):
     """Copies of a model agree on everything and know nothing of their errors."""
     dataset, members = _ensemble()
     assert broken(_measured(dataset, [members[0], members[0], members[0]])) == ["members_differ"]
+    assert broken(_measured(dataset, [members[0], members[1], members[1]])) == ["members_differ"]
     other = _member("other", dataset, members[0].probabilities)
     assert broken(_measured(dataset, [members[0], other])) == ["members_differ"]
 

@@ -100,6 +100,14 @@ def test_values_are_those_of_scikit_learn(known, yellow, verdict):
     assert verdict(ood_detection, measured, "ood_n >= 1", "ood_auroc >= 0.9 at 95 % confidence") == "PASS"
 
 
+def test_an_unknown_image_at_the_threshold_is_taken_for_known():
+    """Known scores 1 to 100: 95 of them reach 6, and so does one of four unknown ones."""
+    known, unknown = np.arange(1.0, 101), np.array([5.0, 6.0, 5.9, 1.0])
+    sides = _Sides(ScoredUnits(known, np.arange(100)), ScoredUnits(unknown, np.arange(100, 104)), "images")
+    assert sides.threshold().value == 6
+    assert sides.false_positive_rate().value == 0.25
+
+
 def test_images_of_the_same_kind_cannot_be_told(known, verdict):
     """Other red and green ones are no unknown inputs: the area is about a half."""
     measured = ood_detection(known, _colours(120, [RED, GREEN], seed=5))
