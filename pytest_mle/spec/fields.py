@@ -82,6 +82,7 @@ TABLES: dict[str, dict[str, Field]] = {
     "extends": {
         "checklist": Field("text", "Name of a bundled checklist, or a path."),
         "path": Field("text", "Path of a spec or checklist, relative to this file."),
+        "only": Field("texts", "Item ids that are taken over, * and ? as in file names; default: all."),
         "adopt": Field("texts", "Proposed criteria that shall gate here: item ids, ITEM.quantity, or all."),
     },
     "process": {

@@ -16,7 +16,15 @@ from pytest_mle.spec.inheritance import Conditions, Verified, with_requirements
 from pytest_mle.spec.model import PlannedItem, Verification
 from pytest_mle.spec.problems import Problems
 from pytest_mle.spec.units import parse_duration
-from pytest_mle.spec.validate import missing_inputs, parameter_problems, quantity_of, using_problems
+from pytest_mle.spec.validate import (
+    RECORD,
+    missing_inputs,
+    missing_named,
+    parameter_problems,
+    quantity_of,
+    recorded_problems,
+    using_problems,
+)
 from pytest_mle.spec.variants import read_variants
 from pytest_mle.yaml_with_lines import LocatedList, LocatedMapping, plain
 
@@ -53,6 +61,7 @@ class Surroundings:
     adopted: Adopted
     checklist_files: frozenset[str]
     checklist_items: tuple[str, ...]
+    left_out: frozenset[str]
     interpolation: Interpolation
     problems: Problems
 
@@ -123,6 +132,8 @@ class _ItemPlan:
 
     def _hint(self) -> str:
         of_checklists = self.around.checklist_items
+        if self.id in self.around.left_out:
+            return ", because `only` leaves it out where its checklist is extended"
         if not of_checklists:
             return ", such as base_practice: MLE.4.BP3"
         return f", and no checklist that this spec extends has an item of that id. {closest(self.id, of_checklists)}"
@@ -417,6 +428,10 @@ class _ItemPlan:
     def _refuse_unmeasurable(self, conditions: Conditions, criteria: Sequence[Criterion]) -> None:
         if conditions.check is not None:
             return
+        if RECORD in conditions.using:
+            for name, message in recorded_problems(conditions.using, self.around.declared).items():
+                self._misfit(conditions.place(f"using.{name}", self.mapping.location), message)
+            return
         for key, what in (("with", "parameters"), ("using", "inputs"), ("where", "conditions")):
             if key in self.good:
                 self._misfit(self.mapping.place(key), f"{self.called} has {what} under {key}, but no check")
@@ -450,6 +465,8 @@ class _ItemPlan:
     ) -> Iterator[str]:
         """Say what keeps the item from running; evidence that is owed does not keep its check from measuring."""
         missing = [] if check is None else missing_inputs(check, conditions.using, self.around.declared)
+        if check is None and RECORD in conditions.using:
+            missing = missing_named({}, conditions.using, self.around.declared)
         if not self.source.is_addressed:
             reason = self._not_addressed(conditions.check, check, missing, needed)
             if reason is not None:
@@ -459,7 +476,7 @@ class _ItemPlan:
         if misfits:
             yield f"the checklist does not fit the check: {'; '.join(misfits)}"
         yield from missing
-        if needed is not None and conditions.check is None:
+        if needed is not None and conditions.check is None and RECORD not in conditions.using:
             return
         is_shown_by = common["evidence"] or any(not criterion.is_advisory for criterion in criteria)
         if not is_shown_by and not misfits:

@@ -90,6 +90,7 @@ def _plan(effective: Effective, path: Path, interpolation: Interpolation, checks
         adopted=read_adoptions(effective, problems),
         checklist_files=frozenset(effective.checklist_files),
         checklist_items=tuple(name for name, source in effective.items.items() if source.checklist is not None),
+        left_out=frozenset(effective.left_out),
         interpolation=interpolation,
         problems=problems,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Effective:
     processes: dict[str, LocatedMapping] = field(default_factory=dict)
     adoptions: list[Adoption] = field(default_factory=list)
     checklist_files: set[str] = field(default_factory=set)
+    left_out: set[str] = field(default_factory=set)
 
 
 def merge(base: LocatedMapping, top: LocatedMapping) -> LocatedMapping:
@@ -297,35 +299,53 @@ class Layers:
     # extends
 
     def _extend(self, effective: Effective, value: Any, location: Location, path: Path) -> frozenset[str]:
-        ids = frozenset[str]()
+        loaded_ids, kept_ids = frozenset[str](), frozenset[str]()
         entries = value if isinstance(value, LocatedList) else [value]
         for index, entry in enumerate(entries):
             place = value.place(index) if isinstance(value, LocatedList) else location
-            name, adopt = self._extends_entry(entry, place)
+            name, good = self._extends_entry(entry, place)
             if name is None:
                 continue
             loaded = self._load_extended(effective, name, place, path)
-            ids |= loaded
+            kept = loaded if "only" not in good else self._chosen(loaded, good["only"])
+            loaded_ids |= loaded
+            kept_ids |= kept
+            adopt = good.get("adopt")
             if isinstance(adopt, LocatedList):
-                effective.adoptions += [Adoption(one, adopt.place(i), loaded) for i, one in enumerate(adopt)]
-        return ids
+                effective.adoptions += [Adoption(one, adopt.place(i), kept) for i, one in enumerate(adopt)]
+        for item_id in loaded_ids - kept_ids:
+            effective.items.pop(item_id, None)
+        effective.left_out |= loaded_ids - kept_ids
+        return kept_ids
 
-    def _extends_entry(self, entry: Any, place: Location) -> tuple[str | None, Any]:
+    def _chosen(self, ids: frozenset[str], patterns: LocatedList) -> frozenset[str]:
+        """Return the ids that a pattern of ``only`` matches; one that matches none is a slip."""
+        chosen = frozenset[str]()
+        for index, pattern in enumerate(patterns):
+            found = frozenset(item_id for item_id in ids if fnmatchcase(item_id, str(pattern)))
+            if ids and not found:
+                self.problems.add(
+                    patterns.place(index), f"only: no item is called {pattern!r}. {closest(str(pattern), sorted(ids))}"
+                )
+            chosen |= found
+        return chosen
+
+    def _extends_entry(self, entry: Any, place: Location) -> tuple[str | None, dict[str, Any]]:
         if isinstance(entry, str) and entry.strip():
-            return entry, None
+            return entry, {}
         if not isinstance(entry, LocatedMapping):
             self.problems.add(
                 place,
                 f"extends takes names of checklists and paths of specs, or {{checklist: name}}, got {plain(entry)!r}",
             )
-            return None, None
+            return None, {}
         good = read_fields(entry, "extends", "an entry of extends", place, self.problems)
         names = [good[key] for key in ("checklist", "path") if key in good]
         if len(names) == 1:
-            return names[0], good.get("adopt")
+            return names[0], good
         if not any(key in entry for key in ("checklist", "path")) or len(names) > 1:
             self.problems.add(entry.location, "an entry of extends needs either checklist or path")
-        return None, None
+        return None, {}
 
     def _load_extended(self, effective: Effective, name: str, location: Location, path: Path) -> frozenset[str]:
         target = self._find_extended(name, location, path)

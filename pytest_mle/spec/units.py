@@ -156,6 +156,11 @@ def is_difference(quantity: str) -> bool:
     return "absolute" in words or words[-1] in _DIFFERENCES
 
 
+def is_share(quantity: str) -> bool:
+    """Say whether a quantity is a part of a whole, which lies from 0 to 1."""
+    return bool(set(quantity.split("_")) & _SHARES) and not is_relative(quantity) and not is_difference(quantity)
+
+
 def to_base(
     number: Decimal, spelling: str | None, quantity: str, declaration: QuantityDeclaration | None
 ) -> tuple[float, str]:

@@ -30,6 +30,14 @@ SECTIONS = {kind: section for section, kind in KIND_OF_SECTION.items()} | {
 # What the run hands in by itself.
 GIVEN = frozenset({"rng", "clock", "progress", "results", "project"})
 
+# The key of `using:` by which an item takes its quantities from a record.
+RECORD = "record"
+
+
+def takes_record(declaration: CheckDeclaration | None, using: Mapping[str, str]) -> bool:
+    """Say whether an item takes its quantities from a record; a check that has a record as its input reads it."""
+    return RECORD in using and (declaration is None or all(one.kind != RECORD for one in declaration.inputs))
+
 
 class Checks:
     """The checks that the run knows, each looked up once."""
@@ -237,12 +245,24 @@ def using_problems(declaration: CheckDeclaration, using: Mapping[str, str], decl
         kinds.setdefault(_default_key(one.kind), one.kind)
         if one.kind == "predictions":
             kinds.setdefault("dataset", "dataset")
+    if not declaration.is_derived:
+        kinds.setdefault(RECORD, RECORD)
+    return _wrong_names(declaration.name, kinds, using, declared)
+
+
+def recorded_problems(using: Mapping[str, str], declared: Declared) -> dict[str, str]:
+    """Return what is wrong with each key of ``using:`` of an item that has a record and no check."""
+    kinds = {one: one for one in (RECORD, "model", "dataset")}
+    return _wrong_names("an item without check", kinds, using, declared)
+
+
+def _wrong_names(called: str, kinds: Mapping[str, str], using: Mapping[str, str], declared: Declared) -> dict[str, str]:
     wrong: dict[str, str] = {}
     for key, name in using.items():
         kind = kinds.get(key)
         if kind is None or kind not in SECTIONS:
             allowed = [one for one in kinds if kinds[one] in SECTIONS]
-            wrong[key] = f"using: {declaration.name} has no input {key!r}. {closest(key, allowed)}"
+            wrong[key] = f"using: {called} has no input {key!r}. {closest(key, allowed)}"
             continue
         other = other_section(name, _default_key(kind), {k: dict(v) for k, v in declared.inputs.items()})
         if other is not None:
@@ -251,13 +271,26 @@ def using_problems(declaration: CheckDeclaration, using: Mapping[str, str], decl
 
 
 def missing_inputs(declaration: CheckDeclaration, using: Mapping[str, str], declared: Declared) -> list[str]:
-    """Say which inputs of the check no one declared."""
+    """Say which inputs of the check no one declared; where a record stands for the check, only what it names."""
     missing: list[str] = []
+    if takes_record(declaration, using):
+        kinds = {one.name: one.kind for one in declaration.inputs if one.kind in SECTIONS}
+        return missing_named(kinds, using, declared)
     for one in declaration.inputs:
         missing += _missing(one, using, declared)
         if one.kind == "predictions":
             missing += _unbound("dataset", "dataset", using, declared)
     return list(dict.fromkeys(missing))
+
+
+def missing_named(kinds: Mapping[str, str], using: Mapping[str, str], declared: Declared) -> list[str]:
+    """Say which inputs that ``using:`` names no one declared."""
+    return [
+        text
+        for key in using
+        if kinds.get(key, key) in SECTIONS
+        for text in _unbound(key, kinds.get(key, key), using, declared)
+    ]
 
 
 def _missing(one: InputDeclaration, using: Mapping[str, str], declared: Declared) -> list[str]:

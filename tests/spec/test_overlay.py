@@ -276,3 +276,32 @@ def test_odd_paths_are_explained(write, load, tmp_path):
     messages = [str(error) for error in caught.value.errors]
     assert len(messages) == 3
     assert all("cannot be read: " in message or "does not exist" in message for message in messages)
+
+
+def test_only_some_items_are_taken_over(write, load):
+    """Patterns choose items; what they leave out is neither planned nor owed, and can be adopted no more."""
+    write(CHECKLIST, "company.yaml")
+    spec = load(write("mle_spec: 1\nextends: [{path: company.yaml, only: [C-1, C-?, C-3]}]\n"))
+    assert {item.item for item in spec.items} == {f"C-{n}" for n in range(1, 6)}
+    spec = load(write("mle_spec: 1\nextends: [{path: company.yaml, only: [C-1, C-3]}]\n"))
+    assert [item.item for item in spec.items] == ["C-1", "C-3"]
+    twice = "[{path: company.yaml, only: [C-1]}, {path: company.yaml, only: [C-5]}]"
+    assert {item.item for item in load(write(f"mle_spec: 1\nextends: {twice}\n")).items} == {"C-1", "C-5"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("extends: [{path: company.yaml, only: [C-1, D-*]}]", r":2: only: no item is called 'D-\*'"),
+        ("extends: [{path: company.yaml, only: [C-1], adopt: [C-5]}]", ":2: adopt: .* has no item 'C-5'"),
+        (
+            "extends: [{path: company.yaml, only: [C-1]}]\nitems: [{id: C-5, title: Ours}]",
+            ":3: item C-5 has no base_practice, because `only` leaves it out",
+        ),
+    ],
+)
+def test_what_only_leaves_out_is_told(write, load, body, message):
+    """A pattern without items, and an item that is used although it is left out, are errors with their line."""
+    write(CHECKLIST, "company.yaml")
+    with pytest.raises(CollectedSpecError, match=message):
+        load(write(f"mle_spec: 1\n{body}\n"))
