@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_mle.inputs.dataset import Dataset
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.predictions import Predictions
+    from pytest_mle.inputs.record import Record
     from pytest_mle.inputs.training_log import TrainingLog
     from pytest_mle.records.check import CheckDeclaration, InputDeclaration
     from pytest_mle.records.clock import Clock
@@ -83,6 +84,13 @@ class Binding:
         self.used[parameter] = UsedInput("configs", chosen)
         return chosen
 
+    def record(self, parameter: str = "record") -> Record:
+        """Return the record bound to a parameter."""
+        store = self.around.store
+        chosen = store.record(store.bound_name("record", self.item.using, parameter))
+        self.used[parameter] = UsedInput("records", chosen)
+        return chosen
+
     def predictions(self, parameter: str = "predictions") -> Predictions:
         """Return the predictions of the bound model on the bound data set, cut down to ``where:``."""
         from pytest_mle.inputs.prediction_pass import select_predictions
@@ -137,6 +145,7 @@ class Binding:
             "training_log": self.training_log,
             "predictions": self.predictions,
             "config": self.config,
+            "record": self.record,
         }
         given: dict[str, Callable[[], Any]] = {
             "project": around.store.project,

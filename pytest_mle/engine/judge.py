@@ -131,6 +131,8 @@ def _decide(criterion: Criterion, quantities: Mapping[str, tuple[Quantity, Quant
     percent = f"{100 * criterion.confidence:g} %"
     if bounds is None:
         reason = f"{criterion.quantity} is {shown} without an interval; at {percent} confidence that shows nothing"
+        if quantity.method not in _SAYS_NOTHING:
+            reason += f" ({quantity.method})"
         if declaration is UNDECLARED:
             reason += ". If it is a count, declare it with mle.exact"
         return _result(criterion, Verdict.INCONCLUSIVE, reason, value, unit, "no interval", quantity.n)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.engine.judge import judge
+from pytest_mle.engine.recorded import take_from_record
 from pytest_mle.errors import CheckError, InputNotDeclaredError, Location, MleError, NotMeasurableError
 from pytest_mle.governance.evidence import judge_evidence
 from pytest_mle.records.figure import Figure
@@ -19,12 +20,14 @@ from pytest_mle.records.measurement import Measurement
 from pytest_mle.records.result import EvidenceResult, plain_json, result_from_json, result_to_json
 from pytest_mle.records.verdict import Verdict, worst
 from pytest_mle.spec.planned import planned_result
+from pytest_mle.spec.validate import RECORD, takes_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_mle.engine.bind import Binding
     from pytest_mle.records.check import CheckDeclaration
+    from pytest_mle.records.quantity import QuantityDeclaration
     from pytest_mle.records.result import ItemResult
     from pytest_mle.spec.model import PlannedItem, Spec
 
@@ -35,7 +38,7 @@ def verdict_before_running(item: PlannedItem, spec: Spec) -> ItemResult | None:
     """Return the result of an item that needs no run: closed by the spec, or still owing something."""
     if item.not_applicable is not None:
         return planned_result(item, spec, Verdict.NOT_APPLICABLE, item.not_applicable)
-    if item.check is not None and not item.pending_reasons:
+    if (item.check is not None or RECORD in item.using) and not item.pending_reasons:
         return None
     evidence = _evidence(item, spec)
     reasons = (*item.pending_reasons, *(one.reason for one in evidence))
@@ -49,17 +52,24 @@ def run_item(
     binding: Binding,
     fixtures: Mapping[str, Callable[[], Any]] | None = None,
 ) -> ItemResult:
-    """Call the item's check and judge what it measured; any exception becomes a verdict with its reason.
+    """Call the item's check, or take what its record says, and judge it; any exception becomes a verdict.
 
     ``KeyboardInterrupt`` and ``SystemExit`` pass through, so that a run can be stopped.
     """
     spec = binding.around.spec
     started, begin = datetime.now(UTC), time.perf_counter()
     base = planned_result(item, spec, Verdict.ERROR)
+    is_recorded = takes_record(check, item.using)
     try:
-        arguments = binding.arguments(check, fixtures)
-        measured = _as_measurement(check.function(**arguments, **item.parameters), check.name)
-        outcome = judge(measured, check.quantities, item.criteria, spec.policy.confidence)
+        if is_recorded:
+            taken = take_from_record(check, binding)
+            measured, criteria = taken.measurement, taken.criteria
+            declared: Mapping[str, QuantityDeclaration] | None = taken.declared
+        else:
+            arguments = binding.arguments(check, fixtures)
+            measured = _as_measurement(check.function(**arguments, **item.parameters), check.name)
+            declared, criteria = check.quantities, item.criteria
+        outcome = judge(measured, declared, criteria, spec.policy.confidence)
         evidence = _evidence(item, spec)
         result = replace(
             base,
@@ -78,8 +88,9 @@ def run_item(
         result = failed_result(base, error)
     return replace(
         result,
-        check_location=_code_place(check.location, spec.root),
-        is_overridden=check.origin == "overridden",
+        # Nothing was measured by the check here.
+        check_location=None if is_recorded else _code_place(check.location, spec.root),
+        is_overridden=check.origin == "overridden" and not is_recorded,
         inputs={name: describe_input(used.value, used.section) for name, used in binding.used.items()},
         seed=spec.policy.seed,
         started=started.isoformat(timespec="seconds"),

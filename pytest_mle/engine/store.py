@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.predictions import Predictions
     from pytest_mle.inputs.project import Project
+    from pytest_mle.inputs.record import Record
     from pytest_mle.inputs.training_log import TrainingLog
     from pytest_mle.records.progress import Progress
     from pytest_mle.spec.model import InputEntry, Spec
@@ -109,6 +111,25 @@ class InputStore:
         """Read a configuration file."""
         return self._once("configs", name, self._read_config)
 
+    def record(self, name: str) -> Record:
+        """Read a record, in base units."""
+        return self._once("records", name, self._read_record)
+
+    def model_digests(self, name: str) -> tuple[str, ...]:
+        """Return every digest that a model is known by: ours and, where it is one file, that of the file.
+
+        A file of a kind that nothing here can open (an engine built for the target) is known by its own digest alone.
+        """
+        from pytest_mle.inputs.models.opening import TORCH_ENDINGS
+
+        options = self._entry("models", name).options
+        is_ours = "factory" in options or "format" in options
+        if not is_ours and not str(options.get("path")).endswith((".onnx", *TORCH_ENDINGS)):
+            return (self._model_file_digest(self._entry("models", name)),)
+        model = self.model(name)
+        files = (*getattr(model, "files", ()), *getattr(model, "sources", ()))
+        return (model.digest, sha256_of(files[0])) if len(files) == 1 else (model.digest,)
+
     def project(self) -> Project:
         """Return the folder that the spec stands in, with its git history."""
         from pytest_mle.inputs.project import Project
@@ -176,12 +197,34 @@ class InputStore:
         )
         return reader(entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots())
 
+    def _model_file_digest(self, entry: InputEntry) -> str:
+        from pytest_mle.inputs.models.files import model_file
+
+        path = str(entry.options["path"])
+        return sha256_of(model_file(path, self._spec.root, location=entry.location, allowed_roots=self._roots()))
+
+    def _read_record(self, entry: InputEntry) -> Record:
+        from pytest_mle.engine.recorded_units import in_base_units
+        from pytest_mle.inputs.records import read_record
+
+        return in_base_units(
+            read_record(
+                entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
+            )
+        )
+
     def _read_config(self, entry: InputEntry) -> Config:
         from pytest_mle.inputs.configs import read_config
 
         return read_config(
             entry.name, entry.options, self._spec.root, location=entry.location, allowed_roots=self._roots()
         )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def require_differentiable(model: Model) -> Model:

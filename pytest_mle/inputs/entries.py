@@ -18,7 +18,8 @@ def check_entry(
     Parameters
     ----------
     section
-        ``datasets``, ``models``, ``training_logs``, ``configs``; entries of others are checked by their readers.
+        ``datasets``, ``models``, ``training_logs``, ``configs``, ``records``; entries of others are checked by their
+        readers.
     name, options, location
         The entry.
     own_formats
@@ -52,6 +53,12 @@ def _check_config(name: str, options: Mapping[str, Any], location: Location | No
     check_options(name, options, location)
 
 
+def _check_record(name: str, options: Mapping[str, Any], location: Location | None) -> None:
+    from pytest_mle.inputs.records.reading import check_options
+
+    check_options(name, options, location)
+
+
 def _check_training_log(name: str, options: Mapping[str, Any], location: Location | None) -> None:
     from pytest_mle.inputs.training_logs.options import check_options
 
@@ -63,4 +70,5 @@ _CHECKERS: dict[str, Callable[[str, Mapping[str, Any], Location | None], None]] 
     "models": _check_model,
     "training_logs": _check_training_log,
     "configs": _check_config,
+    "records": _check_record,
 }

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_mle.checks.declaration import declaration_of
 from pytest_mle.engine.bind import Binding
+from pytest_mle.engine.recorded import no_check
 from pytest_mle.engine.run import failed_result, run_item, verdict_before_running
 from pytest_mle.errors import CheckError, MleError
 from pytest_mle.plugin.nodes import PLANNED
@@ -37,6 +38,7 @@ FIXTURES = {
     "training_log": "mle_training_log",
     "predictions": "mle_predictions",
     "config": "mle_config",
+    "record": "mle_record",
     "project": "mle_project",
     "rng": "mle_rng",
     "clock": "mle_clock",
@@ -78,7 +80,7 @@ def result_of(
         return early
     fixtures = {kind: partial(request.getfixturevalue, name) for kind, name in FIXTURES.items()}
     try:
-        check = _declared(provided, planned, built_in)
+        check = no_check() if planned.check is None else _declared(provided, planned, built_in)
         with time_limit(
             planned.timeout_s,
             lambda reason: on_hang(planned_result(planned, around.spec, Verdict.ERROR, reason)),

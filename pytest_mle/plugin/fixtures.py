@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_mle.inputs.model import Model
     from pytest_mle.inputs.predictions import Predictions
     from pytest_mle.inputs.project import Project
+    from pytest_mle.inputs.record import Record
     from pytest_mle.inputs.training_log import TrainingLog
     from pytest_mle.records.clock import Clock
     from pytest_mle.records.progress import Progress
@@ -63,6 +64,12 @@ def mle_predictions(request: pytest.FixtureRequest) -> Predictions:
 def mle_config(request: pytest.FixtureRequest) -> Config:
     """The item's configuration file (`using:` or `defaults:`)."""
     return binding_of(request.node).config()
+
+
+@pytest.fixture
+def mle_record(request: pytest.FixtureRequest) -> Record:
+    """What was measured elsewhere, in base units (`using:` or `defaults:`)."""
+    return binding_of(request.node).record()
 
 
 @pytest.fixture

@@ -182,12 +182,27 @@ def context_lines(item: ItemResult) -> Iterator[str]:
     if item.check:
         where = f" ({item.check_location})" if item.check_location else ""
         yield f"check: {item.check}{where}{', overridden by the project' if item.is_overridden else ''}"
+    recorded = recorded_line(item)
+    if recorded is not None:
+        yield f"recorded, not measured here: {recorded}"
     for name, values in (("with", item.parameters), ("where", item.where)):
         if values:
             yield f"{name}: {', '.join(f'{key} = {value}' for key, value in values.items())}"
     for name, described in item.inputs.items():
         if isinstance(described, dict) and "sha256" in described:
             yield f"input {name}: {described.get('name', '')} sha256 {described['sha256']}"
+
+
+def recorded_line(item: ItemResult) -> str | None:
+    """Say which record the quantities were taken from, and who measured them when; None if they were measured here."""
+    said = item.settings.get("recorded")
+    if not isinstance(said, dict):
+        return None
+    hardware = ", ".join(f"{key} {value}" for key, value in said.get("hardware", {}).items())
+    text = f"{said.get('path')} sha256 {said.get('sha256')}, measured {said.get('measured_at')} by "
+    text += f"{said.get('measured_by')} with {said.get('tool')}"
+    excused = "; ".join(f"{subject} not identified: {why}" for subject, why in said.get("unidentified", {}).items())
+    return text + (f" on {hardware}" if hardware else "") + (f"; {excused}" if excused else "")
 
 
 def _first_line(text: str) -> str:

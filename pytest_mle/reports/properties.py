@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from pytest_mle.records.verdict import Verdict
-from pytest_mle.reports.decision import base_practice_title, evidence_line, headline
+from pytest_mle.reports.decision import base_practice_title, evidence_line, headline, recorded_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +65,7 @@ def _identity(item: ItemResult, spec: SpecReport) -> Iterator[tuple[str, str]]:
         "mle.asil": item.asil,
         "mle.check": item.check,
         "mle.check_location": item.check_location,
+        "mle.recorded": recorded_line(item),
         "mle.overridden": "true" if item.is_overridden else None,
         "mle.seed": None if item.seed is None else str(item.seed),
         "mle.standards": "; ".join(item.standards),
