@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_mle import yaml_with_lines
 from pytest_mle.errors import CollectedSpecError
-from pytest_mle.spec import yaml_with_lines
 from pytest_mle.yaml_with_lines import kind_of, plain, read_yaml
 
 

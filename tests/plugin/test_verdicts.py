@@ -110,21 +110,20 @@ def test_summary_names_criterion_bound_n_and_line(project):
 
 
 def test_check_of_the_checklist_that_does_not_exist_yet_is_pending(project):
-    """An adopted item of the bundled checklist whose check is missing is owed, and a fixture of the project serves."""
-    path = project.pytester.path / "spec.yaml"
-    path.write_text(
-        "mle_spec: 1\nproject: {name: x}\nextends: [aspice-mle]\nprocesses: [MLE.4]\nitems:\n"
-        "  - {id: MLE4-2.1-01, accept: [rate == 1]}\n  - {id: MLE4-3.2-01, accept: [rate == 1]}\n"
+    """An adopted item of a checklist whose check is missing is owed, and a fixture of the project serves."""
+    (project.pytester.path / "list.yaml").write_text(
+        "mle_checklist: 1\nitems:\n"
+        "  - {id: C-1, title: One, base_practice: MLE.4.BP3, check: measured_by_us, accept: [rate == 1]}\n"
+        "  - {id: C-2, title: Two, base_practice: MLE.4.BP3, check: measured_by_nobody, accept: [rate == 1]}\n"
     )
-    conftest = project.pytester.path / "conftest.py"
-    conftest.write_text(
-        "import pytest\n@pytest.fixture\ndef corruption_robustness():\n    return lambda **_: {'rate': 1}\n"
-    )
-    assert project.run("-k", "MLE4-2.1-01 or MLE4-3.2-01").ret == 1
+    project.conftest("import pytest\n@pytest.fixture\ndef measured_by_us():\n    return lambda **_: {'rate': 1}\n")
+    items = [f"  - {{id: {name}, accept: [rate == 1]}}" for name in ("C-1", "C-2")]
+    project.spec(*items, header="mle_spec: 1\nextends: [list.yaml]\nprocesses: []\nitems:\n")
+    assert project.run().ret == 1
     results = project.results()
-    assert results["MLE4-3.2-01"]["verdict"] == "PENDING"
-    assert "does not exist yet" in results["MLE4-3.2-01"]["reasons"][0]
-    assert results["MLE4-2.1-01"]["verdict"] == "PASS", results["MLE4-2.1-01"]["reasons"]
+    assert results["C-2"]["verdict"] == "PENDING"
+    assert "does not exist yet" in results["C-2"]["reasons"][0]
+    assert results["C-1"]["verdict"] == "PASS", results["C-1"]["reasons"]
 
 
 def test_wrapper_of_a_built_in_check_runs(project):
