@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_mle.errors import InputError, Location, MissingExtraError
+from pytest_mle.inputs.decoder_processes import decode_apart
+from pytest_mle.inputs.decoder_worker import RefusedImageError
 from pytest_mle.inputs.image_header import ImageHeader, MalformedImageError, parse_header, structural_defect
 
 if TYPE_CHECKING:
@@ -54,12 +56,12 @@ def decode_rgb(data: bytes, shown: str = "<bytes>") -> NDArray[np.uint8]:
     """Decode the bytes of an image file to RGB, shape ``(height, width, 3)``, upright by its EXIF orientation.
 
     Grey images are repeated over the channels, alpha is dropped, 16 bits become 8. JPEG files are decoded by simplejpeg
-    where it is installed, which sees damage inside a scan; its pixels equal OpenCV's.
+    where it is installed, which sees damage inside a scan; its pixels equal OpenCV's. Both run in another process.
 
     Raises
     ------
     InputError
-        Truncated, damaged, of an unknown format, or beyond :data:`MAX_PIXELS`.
+        Truncated, damaged, of an unknown format, beyond :data:`MAX_PIXELS`, or the decoder crashed or hung on it.
     MissingExtraError
         OpenCV is not installed.
     """
@@ -67,9 +69,7 @@ def decode_rgb(data: bytes, shown: str = "<bytes>") -> NDArray[np.uint8]:
     header = checked_header(data, place)
     image = _decode_strictly(data, header, "RGB", place)
     if image is None:
-        cv2 = import_cv2()
-        bgr = _decode_with_opencv(data, cv2.IMREAD_COLOR, place)
-        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        image = _decode_with_opencv(data, header, "RGB", place)
     image = _upright(image, header.orientation)
     if image.shape[:2] != (header.height, header.width):
         declared = f"{header.width} x {header.height}"
@@ -88,10 +88,8 @@ def decode_small_grey(data: bytes, shown: str = "<bytes>", *, at_least: int = 32
     image = _decode_strictly(data, header, "GRAY", place, at_least=at_least)
     if image is not None:
         return image[:, :, 0]
-    cv2 = import_cv2()
-    modes = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
-    factor = next((factor for factor in modes if min(header.width, header.height) >= factor * at_least), 1)
-    return _decode_with_opencv(data, modes.get(factor, cv2.IMREAD_GRAYSCALE), place)
+    factor = next((factor for factor in (8, 4, 2) if min(header.width, header.height) >= factor * at_least), 1)
+    return _decode_with_opencv(data, header, "GRAY", place, factor=factor)
 
 
 def checked_header(data: bytes, place: Location) -> ImageHeader:
@@ -125,34 +123,30 @@ def _decode_strictly(
     if header.format != "JPEG":
         return None
     try:
-        import simplejpeg
+        import simplejpeg  # noqa: F401  whether it is there is decided here, not by the process that decodes
     except ImportError:
         return None
-    smallest = min(at_least, header.width, header.height)
+    arguments = (colours, min(at_least, header.width, header.height))
     try:
-        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(
-            data, colours, fastdct=False, fastupsample=False, min_height=smallest, min_width=smallest, strict=True
-        )
-    except ValueError as error:
+        return decode_apart("simplejpeg", data, pixel_bytes=_bytes_of(header), arguments=arguments, place=place)
+    except RefusedImageError as error:
         if any(words in str(error).lower() for words in _NOT_FOR_SIMPLEJPEG):
             return None
         raise InputError(f"the JPEG data is damaged: {error}", place) from error
-    return image
 
 
-def _decode_with_opencv(data: bytes, mode: int, place: Location) -> NDArray[np.uint8]:
-    import numpy as np
-
-    cv2 = import_cv2()
+def _decode_with_opencv(
+    data: bytes, header: ImageHeader, colours: str, place: Location, *, factor: int = 1
+) -> NDArray[np.uint8]:
+    import_cv2()
     try:
-        image: NDArray[np.uint8] | None = cv2.imdecode(
-            np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    except cv2.error as error:
-        raise InputError(f"cannot decode the image: {error.err or error}", place) from error
-    if image is None:
-        raise InputError("cannot decode the image: its data is damaged", place)
-    return image
+        return decode_apart("opencv", data, pixel_bytes=_bytes_of(header), arguments=(colours, factor), place=place)
+    except RefusedImageError as error:
+        raise InputError(f"cannot decode the image: {error}", place) from error
+
+
+def _bytes_of(header: ImageHeader) -> int:
+    return header.width * header.height * 3
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

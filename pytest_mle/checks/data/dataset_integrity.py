@@ -13,6 +13,7 @@ from pytest_mle.checks.data.label_scan import LabelScan, LineDefect, scan_label_
 from pytest_mle.checks.declaration import check
 from pytest_mle.errors import InputError, NotMeasurableError
 from pytest_mle.inputs.datasets.label_files import HasYoloLabels, ShowsPaths
+from pytest_mle.inputs.decoder_processes import where_images_are_decoded
 from pytest_mle.records.figure import Figure, Series
 from pytest_mle.records.finding import Finding, Findings
 from pytest_mle.records.measurement import Measurement
@@ -150,6 +151,7 @@ def dataset_integrity(
             "minimum_box_side": minimum_box_side,
             "box_tolerance": box_tolerance,
             "jpeg_decoder": _jpeg_decoder(),
+            "images_decoded": where_images_are_decoded(),
         },
     )
 
