@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 TIME_LIMIT_S = 60.0
 # A process of which nobody can hear any more ends itself, this much later.
 _ORPHAN_MARGIN_S = 10
+# A process that closed the connection should be gone; how it went is worth so much waiting.
+_PATIENCE_S = 5.0
 _SMALLEST_BYTES = 1 << 20
 # What a process may keep between images; larger images give the rest back.
 _KEPT_BYTES = 64 << 20
@@ -125,7 +127,7 @@ class _Process:
 
     def _how_it_ended(self) -> str:
         try:
-            code = self._popen.wait(timeout=5)
+            code = self._popen.wait(timeout=_PATIENCE_S)
         except subprocess.TimeoutExpired:
             return "its process closed the connection"
         if code >= 0:
@@ -177,7 +179,7 @@ class _Processes:
         for process in getattr(self, "all", ()):
             process.forget()
         self.all: set[_Process] = set()
-        self.why_not: str | None = None if hasattr(os, "memfd_create") else f"not available on {sys.platform}"
+        self.why_not: str | None = None
         self._idle: deque[_Process] = deque()
         self._permits = threading.BoundedSemaphore(os.cpu_count() or 1)
 
@@ -206,6 +208,8 @@ class _Processes:
             self._end(process)
 
     def _new_process(self) -> _Process:
+        if not hasattr(os, "memfd_create"):
+            raise _UnavailableError(f"there is no memory to share on {sys.platform}")
         try:
             process = _Process()
         except OSError as error:
