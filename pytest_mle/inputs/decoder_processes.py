@@ -168,6 +168,15 @@ def _start(connection: int, memory: int) -> subprocess.Popen[bytes]:
     )
 
 
+def _share_of_processors() -> int:
+    """Return how many processors are for this process, which may be one of several workers of pytest-xdist."""
+    try:
+        workers = max(1, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    except ValueError:
+        workers = 1
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
 class _Processes:
     """The decoding processes of this process."""
 
@@ -181,7 +190,7 @@ class _Processes:
         self.all: set[_Process] = set()
         self.why_not: str | None = None
         self._idle: deque[_Process] = deque()
-        self._permits = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._permits = threading.BoundedSemaphore(_share_of_processors())
 
     def decode(self, *request: Any) -> NDArray[np.uint8]:
         with self._permits:
