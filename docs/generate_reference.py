@@ -29,6 +29,7 @@ FAMILIES = {
     "training": "Training",
     "detection": "Detection",
     "classification": "Classification",
+    "slices": "Slices",
     "robustness": "Robustness",
     "uncertainty": "Uncertainty",
     "drift": "Drift",

@@ -49,6 +49,7 @@ BUILT_IN = {
     "training_reproducibility": "pytest_mle.checks.experiments.training_reproducibility",
     "training_summary": "pytest_mle.checks.experiments.training_summary",
     "selective_prediction": "pytest_mle.checks.uncertainty.selective_prediction",
+    "sliced_performance": "pytest_mle.checks.slices.sliced_performance",
     "test_set_independence": "pytest_mle.checks.data.test_set_independence",
     "training_convergence": "pytest_mle.checks.training.training_convergence",
 }

@@ -1,0 +1,1 @@
+"""Slices: where a model is weaker than elsewhere."""
