@@ -115,7 +115,7 @@ def sliced_performance(
     independent or in sequences of 10, one was found in less than 1 %; a slice of 30 % of the images that was worse by
     22 points was found in all.
     """
-    _check_parameters(target, minimum_slice, significance)
+    _check_parameters(target, minimum_slice, significance, ranges)
     units = _units(predictions, Protocol(score_threshold, iou_threshold), sequence)
     if not len(units.outcomes.is_wrong):
         raise NotMeasurableError(f"data set {predictions.dataset.name!r} has no {units.noun} to slice")
@@ -192,9 +192,11 @@ class _Units:
         )
 
 
-def _check_parameters(target: float | None, minimum_slice: int, significance: float) -> None:
-    if target is not None and not 0 <= target <= 1:
-        raise InputError(f"target must lie in 0..1, got {target}")
+def _check_parameters(target: Any, minimum_slice: int, significance: float, ranges: Any) -> None:
+    if target is not None and not (isinstance(target, (int, float)) and 0 <= target <= 1):
+        raise InputError(f"target must be a number in 0..1, such as 0.9, got {target!r}")
+    if ranges is not None and not isinstance(ranges, dict):
+        raise InputError(f"ranges must give limits by attribute, such as {{distance_m: [0, 20, 50]}}, got {ranges!r}")
     if minimum_slice < 1:
         raise InputError(f"minimum_slice must be at least 1, got {minimum_slice}")
     if not 0 < significance < 1:

@@ -205,7 +205,10 @@ def test_bad_parameters_are_refused():
         ({"slices_by": "weather"}, "write \\[weather\\]"),
         ({"slices_by": (("weather", "a", "b"),)}, "a pair of two"),
         ({"slices_by": (("weather", "weather"),)}, "a pair of two"),
-        ({"target": 80}, "target must lie in 0..1"),
+        ({"target": 80}, "target must be a number in 0..1"),
+        ({"target": "80 %"}, "target must be a number in 0..1"),
+        ({"target": NAN}, "target must be a number in 0..1"),
+        ({"ranges": [0, 20]}, "limits by attribute"),
         ({"minimum_slice": 0}, "at least 1"),
         ({"significance": 0}, "between 0 and 1"),
     ):
