@@ -71,7 +71,8 @@ def latency_profile(
 
     Scope ``model`` is the network on images that are in memory and resized, results copied back; ``end_to_end`` reads
     and decodes the images, resizes, runs the network and decodes its outputs. Images of the data set follow each other
-    in its order, again and again.
+    in its order, again and again. Files are decoded in a process of its own, which adds a tenth of the decoding time or
+    0.2 ms: the measured time errs high, never low.
 
     Bounds of percentiles are order statistics. Where times resemble their neighbours (clock changes, other load), they
     are Student's t over 20 sections, and those of mean and throughput are over blocks as long as the measured
