@@ -16,7 +16,7 @@ from pytest_mle.errors import MleError
 from pytest_mle.plugin.result_book import Node
 from pytest_mle.reports.escaping import terminal_line
 from pytest_mle.reports.files import append_result, write_reports
-from pytest_mle.reports.run_report import RunReport, spec_report
+from pytest_mle.reports.run_report import RunReport, SpecReport, spec_report
 from pytest_mle.reports.terminal import summary_lines
 
 if TYPE_CHECKING:
@@ -65,11 +65,7 @@ class RunReports:
 
     def build(self, exit_code: int, problems: Sequence[str] = ()) -> RunReport:
         """Put the results beside the plan."""
-        folder = _folder_in_repository(Path.cwd())
-        specs = tuple(
-            spec_report(spec, self._shown_path(spec), self._book.results(spec), self._book.not_selected(spec), folder)
-            for spec in self._book.specs
-        )
+        specs = tuple(self._spec_report(spec) for spec in self._book.specs)
         self._report = RunReport(
             specs=specs,
             started=self._started.isoformat(timespec="seconds"),
@@ -81,6 +77,16 @@ class RunReports:
             problems=tuple(problems),
         )
         return self._report
+
+    def _spec_report(self, spec: Spec) -> SpecReport:
+        return spec_report(
+            spec,
+            self._shown_path(spec),
+            self._book.results(spec),
+            self._book.not_selected(spec),
+            folder=_in_repository(Path.cwd()),
+            file=_in_repository(spec.path),
+        )
 
     def write(self, report: RunReport) -> None:
         """Write all reports.
@@ -141,13 +147,13 @@ class RunReports:
         return self._node_id(spec)
 
 
-def _folder_in_repository(folder: Path) -> str:
-    """Return a folder as seen from its repository's top, where GitLab's links begin; empty without a repository."""
+def _in_repository(path: Path) -> str:
+    """Return a path as seen from its repository's top, where GitLab's links begin; empty without a repository."""
     of_job = os.environ.get("CI_PROJECT_DIR", "")
     tops = [Path(of_job).resolve()] if of_job else []
-    tops += [one for one in (folder, *folder.parents) if (one / ".git").exists()]
-    top = next((one for one in tops if folder.is_relative_to(one)), folder)
-    inside = folder.relative_to(top).as_posix()
+    tops += [one for one in (path, *path.parents) if (one / ".git").exists()]
+    top = next((one for one in tops if path.is_relative_to(one)), path)
+    inside = path.relative_to(top).as_posix()
     return "" if inside == "." else inside
 
 

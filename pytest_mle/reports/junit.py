@@ -180,7 +180,7 @@ def _completeness_case(spec: SpecReport, practice: BasePractice, items: Sequence
     return _Case(
         name="completeness",
         time_s=0.0,
-        file=xml_line(_path_inside(spec.path, spec.folder) or spec.path),
+        file=xml_line(spec.file or spec.path),
         line=None,
         type=TYPES[Verdict.PENDING],
         element="failure",
@@ -294,7 +294,7 @@ def _mend(element: ET.Element, case: _Case) -> None:
 def _place(item: ItemResult, spec: SpecReport) -> tuple[str, int | None]:
     """Return a file that GitLab can link to: inside the repository, or else the spec without a line."""
     path = _path_inside(item.path, spec.folder)
-    return (_path_inside(spec.path, spec.folder) or spec.path, None) if path is None else (path, item.line)
+    return (spec.file or spec.path, None) if path is None else (path, item.line)
 
 
 @lru_cache(maxsize=1000)

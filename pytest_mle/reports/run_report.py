@@ -44,6 +44,8 @@ class SpecReport:
         The inputs that were used, with their digests, by section and name.
     folder
         The folder that pytest was started in, seen from the repository's top: places of items begin there.
+    file
+        The spec file, seen from the repository's top; empty if that is ``path``.
     """
 
     path: str
@@ -58,6 +60,7 @@ class SpecReport:
     overrides: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def spec_report(
     results: Mapping[str, Sequence[ItemResult]],
     not_selected: Collection[str] = (),
     folder: str = "",
+    file: str = "",
 ) -> SpecReport:
     """Put results beside the plan: the plan decides what is reported.
 
@@ -116,7 +120,7 @@ def spec_report(
         ERROR of its own.
     not_selected
         Names of deselected items; a result counts more than a name here.
-    folder
+    folder, file
         See :class:`SpecReport`.
     """
     items: list[ItemResult] = []
@@ -142,6 +146,7 @@ def spec_report(
         overrides=dict(spec.overrides),
         inputs=_used_inputs(items),
         folder=folder,
+        file=file,
     )
 
 

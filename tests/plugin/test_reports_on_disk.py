@@ -291,13 +291,16 @@ def test_places_are_seen_from_the_top_of_the_repository(project, monkeypatch, ho
         monkeypatch.delenv("CI_PROJECT_DIR", raising=False)
         (top / ".git").mkdir()
     folder = top / "models" / "detector"
-    project.spec(item("A-01"), name="models/detector/spec.yaml")
+    (top / "pytest.ini").write_text("[pytest]\n")
+    header = "mle_spec: 1\nextends: [{checklist: aspice-mle, only: [MLE4-3.2-01]}]\nprocesses: [MLE.4]\nitems:\n"
+    project.spec(item("A-01"), name="models/detector/spec.yaml", header=header)
     shutil.copy(top / "conftest.py", folder)
     monkeypatch.chdir(folder)
-    assert project.run().ret == 0
-    case = ET.parse(folder / "mle-reports/junit/TEST-MLE.4.BP3.xml").find(".//testcase")
-    assert case.get("file") == "models/detector/spec.yaml"
-    assert case.get("line") == "7"
+    assert project.run().ret == 1
+    cases = [one for path in (folder / "mle-reports/junit").iterdir() for one in ET.parse(path).iter("testcase")]
+    assert len(cases) > 2
+    assert {one.get("file") for one in cases} == {"models/detector/spec.yaml"}
+    assert [one.get("line") for one in cases if one.get("name") == "A-01"] == ["5"]
 
 
 def test_used_inputs_are_listed_with_their_digests(project):
