@@ -76,7 +76,7 @@ def test_a_document_is_read_by_its_headings(tmp_path):
         ("c.yaml", "a: 1\na: 2\n", "c.yaml:2: duplicate key 'a'"),
         ("c.yaml", "a: [1\n", r"c.yaml:2: not valid YAML"),
         ("c.yaml", b"\xff\xfe", "is not UTF-8 text: byte 0"),
-        ("c.json", '{"a": 1,\n}', "c.json:2: not valid JSON"),
+        ("c.json", '{"a": 1,\n"b": ]}', "c.json:2: not valid JSON"),
         ("c.json", '{"a": 1, "a": 2}', "c.json: duplicate key 'a'"),
         ("c.json", "[" * 200_000, "nests too deeply"),
         ("c.toml", "a = \n", "c.toml:1: not valid TOML"),
