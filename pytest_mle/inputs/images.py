@@ -109,10 +109,14 @@ def checked_header(data: bytes, place: Location) -> ImageHeader:
 
 def import_cv2() -> Any:
     """Return OpenCV, or raise the error that names the command that installs it."""
+    command = 'pip install "pytest-mle[vision]"'
     try:
         import cv2
     except ImportError as error:
-        raise MissingExtraError("OpenCV", 'pip install "pytest-mle[vision]"') from error
+        raise MissingExtraError("OpenCV", command) from error
+    # A thread that waited while another one failed to import it gets what is left of the module.
+    if not hasattr(cv2, "imdecode"):
+        raise MissingExtraError("OpenCV", command)
     return cv2
 
 
