@@ -31,6 +31,8 @@ FINDINGS_SHOWN = 3
 # A traceback or a list of requirements belongs into the files.
 LINES_OF_A_REASON = 4
 NARROWEST = 40
+# So many items that are owed are told in full; of more, one line each.
+FEW_PENDING = 12
 
 
 class Line(NamedTuple):
@@ -108,12 +110,20 @@ def _table_style(counts: dict[Verdict, int], *, is_missing: bool) -> Style:
 
 
 def _pending(spec: SpecReport, width: int) -> Iterator[Line]:
-    """Yield what is owed, one line an item: an empty repository owes the whole checklist."""
+    """Yield what is owed: a few items in full, many in one line each (an empty repository owes the whole checklist)."""
+    are_few = sum(item.verdict is Verdict.PENDING for item in spec.items) <= FEW_PENDING
     for base_practice in base_practice_counts(spec):
         items = [item for item in items_of(spec, base_practice) if item.verdict is Verdict.PENDING]
         if not items:
             continue
         yield Line("")
+        if are_few:
+            yield Line(_shortened(f"PENDING  {base_practice}", width), "red")
+            for item in items:
+                yield from _wrapped(f"{item.name}  {item.title}", width, 2, hanging=4)
+                for reason in item.reasons:
+                    yield from _reason(reason, width)
+            continue
         shared = _shared_beginning([headline(item) for item in items])
         yield Line(_shortened(f"PENDING  {base_practice}  {shared}".rstrip(": "), width), "red")
         id_width = min(max(_cells(terminal_line(item.name)) for item in items), width // 3)

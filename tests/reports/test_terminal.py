@@ -114,3 +114,12 @@ def test_hostile_names_reach_no_terminal(make_item, make_report, name, text, ver
         line.text.encode("utf-8")
         assert not any(unicodedata.category(character) in ("Cc", "Cs") for character in line.text)
         assert line.style in ("green", "red", "yellow", "bold", "dim", "")
+
+
+def test_a_few_pending_items_are_told_in_full(make_item, make_report):
+    """Where a project owes little, a person reads what it owes and need not open a file."""
+    owed = "evidence owed: record of the visual inspection of the contact sheet (ML engineer, data lead)"
+    items = [make_item(f"MLE3-{n:03}", Verdict.PENDING, title="Augmentation", reasons=(owed,)) for n in range(12)]
+    told = " ".join(plain_text(summary_lines(make_report(*items))).split())
+    assert told.count(owed) == 12
+    assert owed not in " ".join(plain_text(summary_lines(make_report(*items, items[0]))).split())
