@@ -322,8 +322,8 @@ def _unbound(parameter: str, kind: str, using: Mapping[str, str], declared: Decl
         ]
     if name in entries:
         return []
-    hint = f" {closest(name, list(entries))}" if entries else ""
-    return [f"the {called} {name!r} is not declared under inputs.{section}.{hint}"]
+    hint = f". {closest(name, list(entries))}".rstrip(".") if entries else ""
+    return [f"the {called} {name!r} is not declared under inputs.{section}{hint}"]
 
 
 def _default_key(kind: str) -> str:

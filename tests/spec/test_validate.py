@@ -113,5 +113,5 @@ def test_optional_inputs_are_not_owed():
     nothing = Declared({}, {}, has_requirements=False)
     assert missing_inputs(check, {}, nothing) == []
     assert missing_inputs(check, {"reference": "train"}, nothing) == [
-        "the dataset 'train' is not declared under inputs.datasets."
+        "the dataset 'train' is not declared under inputs.datasets"
     ]
