@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_mle.errors import InputError
+from pytest_mle.errors import InputError, Location
 from pytest_mle.inputs.training_log import TrainingLog
 from pytest_mle.inputs.training_logs.by_epoch import arrange
 from pytest_mle.inputs.training_logs.metrics import metrics_by_epoch, named_sources
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pytest_mle.errors import Location
     from pytest_mle.inputs.training_log import TrainingRun
     from pytest_mle.inputs.training_logs.metrics import Metric
 
@@ -46,6 +45,15 @@ class DeclaredLog:
     def trusted(self, path: str | Path) -> Path:
         """Resolve a path that the declaration names or that lies beside one."""
         return resolve_trusted(path, self.root, allowed_roots=self.allowed_roots, location=self.location)
+
+    def read(self, path: Path, most: int) -> bytes:
+        """Return the content of a file of at most so many bytes."""
+        try:
+            if path.stat().st_size > most:
+                raise InputError(f"the log has more than the {most} bytes allowed", Location(self.shown(path)))
+            return path.read_bytes()
+        except OSError as error:
+            raise self.refusal(f"cannot read {path}: {error.strerror or error}") from error
 
     def text(self, option: str) -> str | None:
         """Return an option that is text, or None if it is not given."""

@@ -115,12 +115,7 @@ def _begun(path: Path) -> int:
 
 def _read_file(log: DeclaredLog, path: Path, prefix: str, found: _Found) -> None:
     shown = log.shown(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"the log has more than the {MAX_BYTES} bytes allowed", Location(shown))
-        data = path.read_bytes()
-    except OSError as error:
-        raise log.refusal(f"cannot read {path}: {error.strerror or error}") from error
+    data = log.read(path, MAX_BYTES)
     event_type, decode_error = _event_type()
     front = "" if prefix == "." else f"{prefix}/"
     for start, record in records_of(data, shown):

@@ -84,12 +84,7 @@ def read_wandb(log: DeclaredLog) -> TrainingLog:
         raise log.refusal("`path` and `run_id` name two runs; leave one out")
     path = _run_file(log)
     shown = log.shown(path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"the log has more than the {MAX_BYTES} bytes allowed", Location(shown))
-        data = path.read_bytes()
-    except OSError as error:
-        raise log.refusal(f"cannot read {path}: {error.strerror or error}") from error
+    data = log.read(path, MAX_BYTES)
     found = _Found()
     record_type, decode_error = _record_type()
     for start, content in records_of(data, shown):

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_mle.engine.judge import judge
-from pytest_mle.spec.criteria import parse_criterion
-
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
@@ -73,21 +70,3 @@ def digits():
             nn.functional.cross_entropy(network(images[rows]), labels[rows]).backward()
             optimizer.step()
     return Digits(network.float().eval(), np.repeat(grey[1400:, :, :, None], 3, axis=3), data.target[1400:].tolist())
-
-
-@pytest.fixture(scope="session")
-def verdict():
-    """Return how criteria judge a measurement of a check."""
-
-    def decide(check, measurement, *criteria):
-        declared = check.__mle_check__.quantities
-        parsed = [parse_criterion(text, declared[text.split()[0]]) for text in criteria]
-        return judge(measurement, declared, parsed).verdict.name
-
-    return decide
-
-
-@pytest.fixture(scope="session")
-def broken():
-    """Return the names of the validity conditions that do not hold."""
-    return lambda measurement: [condition.name for condition in measurement.validity if not condition.holds]
